@@ -1,0 +1,1 @@
+"""Pipeline steps: one folder each, a thin KFP wrapper around plain functions."""

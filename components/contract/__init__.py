@@ -1,0 +1,1 @@
+"""What every step and the server share: tables, artifacts, features, the release. Imports no step."""

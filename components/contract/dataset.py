@@ -1,0 +1,167 @@
+"""The preprocessed dataset: what the preprocess step writes and every later step reads.
+
+A folder of Parquet tables. Associates and pages are numbered by their row in their table;
+interactions hold one row for each (associate, page) pair, at its first engagement.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from components.contract import columns as c
+from components.contract.errors import DataError
+from components.contract.files import atomic_folder
+
+PAGE_SCHEMA = pl.Schema(
+    {
+        c.PAGE_ID: pl.String,
+        "title": pl.String,
+        "body": pl.String,
+        "topic": pl.String,
+        "format": pl.String,
+        "duration_seconds": pl.Float64,
+        "published_at": pl.Float64,
+        "retired": pl.Boolean,
+        "roles": pl.List(pl.String),
+        "mandatory_for": pl.List(pl.String),
+        "due_days": pl.Float64,
+        "prerequisites": pl.List(pl.String),
+        "recertify_days": pl.Float64,
+    }
+)
+ASSOCIATE_SCHEMA = pl.Schema(
+    {
+        c.ASSOCIATE_ID: pl.String,
+        "role": pl.String,
+        "department": pl.String,
+        "store": pl.String,
+        "region": pl.String,
+        "shift": pl.String,
+        "hired_at": pl.Float64,
+    }
+)
+INTERACTION_SCHEMA = pl.Schema(
+    {
+        c.ASSOCIATE: pl.Int32,
+        c.PAGE: pl.Int32,
+        c.TIME: pl.Float64,
+        c.ORDINAL: pl.Int32,
+        c.SESSION: pl.Int32,
+        c.STAGE: pl.Int8,
+    }
+)
+PAGE_DAY_SCHEMA = pl.Schema(
+    {
+        c.PAGE: pl.Int32,
+        "day": pl.Int32,
+        "impressions": pl.Float64,
+        "views": pl.Float64,
+        "completions": pl.Float64,
+        "skips": pl.Float64,
+        "dwell_sum": pl.Float64,
+        "dwell_count": pl.Float64,
+        "rating_sum": pl.Float64,
+        "rating_count": pl.Float64,
+    }
+)
+_TABLES = {
+    "pages": PAGE_SCHEMA,
+    "associates": ASSOCIATE_SCHEMA,
+    "interactions": INTERACTION_SCHEMA,
+    "page_days": PAGE_DAY_SCHEMA,
+}
+
+
+def page_order(page_ids: pl.Series) -> pl.Series:
+    """Sort page ids so that numeric ids keep their numeric order.
+
+    Examples
+    --------
+    >>> page_order(pl.Series(["10", "9", "P1"])).to_list()
+    ['9', '10', 'P1']
+    """
+    ids = page_ids.alias(c.PAGE_ID)
+    return ids.to_frame().sort(pl.col(c.PAGE_ID).str.len_chars(), c.PAGE_ID)[c.PAGE_ID]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Tables of one preprocessed log.
+
+    Attributes
+    ----------
+    pages : polars.DataFrame
+        ``PAGE_SCHEMA``, in :func:`page_order`. Times are epoch seconds, UTC.
+    associates : polars.DataFrame
+        ``ASSOCIATE_SCHEMA``, sorted by id; holds every associate with an event.
+    interactions : polars.DataFrame
+        ``INTERACTION_SCHEMA``, sorted by (associate, time, page). ``ordinal`` counts the
+        associate's earlier interactions; ``stage`` says what the row is used for.
+    page_days : polars.DataFrame
+        ``PAGE_DAY_SCHEMA``: feedback sums of each page and UTC day (days since the epoch).
+    meta : dict
+        ``protocol`` ("time" or "lastout"), ``cuts`` (epoch seconds at which stages 1 and 2
+        begin, for "time"), ``span`` (first and last event), ``sources`` (hashes of the input).
+    """
+
+    pages: pl.DataFrame
+    associates: pl.DataFrame
+    interactions: pl.DataFrame
+    page_days: pl.DataFrame
+    meta: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        for name, schema in _TABLES.items():
+            found = getattr(self, name).schema
+            if dict(found) != dict(schema):
+                raise DataError(f"dataset table {name}: expected {dict(schema)}, found {dict(found)}")
+
+    @classmethod
+    def load(cls, path: Path | str) -> Dataset:
+        """Read a dataset folder.
+
+        Raises
+        ------
+        DataError
+            A table is missing or has other columns.
+        """
+        path = Path(path)
+        try:
+            tables = {name: pl.read_parquet(path / f"{name}.parquet") for name in _TABLES}
+            meta = json.loads((path / "meta.json").read_text())
+        except FileNotFoundError as error:
+            raise DataError(f"{path} is no preprocessed dataset: {error}") from error
+        return cls(**tables, meta=meta)
+
+    def save(self, path: Path | str) -> None:
+        """Write the dataset folder, whole or not at all."""
+        with atomic_folder(path) as aside:
+            for name in _TABLES:
+                getattr(self, name).write_parquet(aside / f"{name}.parquet", compression="zstd")
+            (aside / "meta.json").write_text(json.dumps(self.meta, indent=1))
+
+    @property
+    def n_pages(self) -> int:
+        """Number of pages in the catalogue."""
+        return self.pages.height
+
+    @cached_property
+    def page_ids(self) -> NDArray[np.str_]:
+        """Page ids in row order, shape (pages,)."""
+        return self.pages[c.PAGE_ID].to_numpy().astype(np.str_)
+
+    def before(self, stage: int) -> pl.DataFrame:
+        """Interactions that a source fitted for ``stage`` may see."""
+        return self.interactions.filter(pl.col(c.STAGE) < stage)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One column of the interactions as an array."""
+        return self.interactions[name].to_numpy()
