@@ -1,0 +1,1 @@
+"""The blend: shortlists of all sources, with features and labels, for the ranker."""

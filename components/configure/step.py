@@ -1,0 +1,50 @@
+"""Check the run's settings before anything costs time, and mark them with the run's date."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import components
+from components.contract.errors import WaymarkError
+
+# Sections that are read by a step of another name.
+_EXTRA = {"gate", "retrieval"}
+
+
+def sections() -> set[str]:
+    """Names that the top level of the settings may hold: the steps'."""
+    folders = Path(components.__file__).parent.iterdir()
+    return {folder.name for folder in folders if (folder / "component.py").is_file()} | _EXTRA
+
+
+def run(settings: Mapping[str, Any] | None, date: str = "") -> dict[str, Any]:
+    """Check section names and add ``run_date``, which every step's cache key then contains.
+
+    Parameters
+    ----------
+    settings : mapping or None
+        ``{"two_tower": {"epochs": 3}, ...}``
+    date : str
+        Runs of one date share cached steps; empty means this very moment, so nothing is shared.
+
+    Raises
+    ------
+    WaymarkError
+        A section is unknown or no mapping.
+
+    Examples
+    --------
+    >>> run({"release": {"keep": 5}}, "2026-11-24")
+    {'release': {'keep': 5}, 'run_date': '2026-11-24'}
+    """
+    chosen = dict(settings or {})
+    known = sections()
+    for name, value in chosen.items():
+        if name not in known:
+            raise WaymarkError(f"settings.{name}: no step reads it; known are {', '.join(sorted(known))}")
+        if not isinstance(value, Mapping):
+            raise WaymarkError(f"settings.{name}: a mapping of settings is expected, got {value!r}")
+    return {**chosen, "run_date": date or datetime.now(UTC).isoformat()}

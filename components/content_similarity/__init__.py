@@ -1,0 +1,1 @@
+"""Candidate source: similarity of page texts (TextRank keywords, word vectors, soft cosine)."""

@@ -1,0 +1,1 @@
+"""Is it better, for whom, and may it be released: metrics, protocols, gate."""

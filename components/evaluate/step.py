@@ -1,0 +1,80 @@
+"""The evaluate and gate steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.contract.dataset import Dataset
+from components.contract.errors import ReleaseError
+from components.contract.examples import Examples
+from components.contract.files import atomic_file
+from components.contract.ranking import Ranker
+from components.contract.settings import section
+from components.evaluate.evaluation import evaluate, roc
+from components.evaluate.gate import GateSettings, check, enforce
+from components.evaluate.report import render
+
+
+def run(
+    dataset: Path | str,
+    examples: Path | str,
+    ranker: Path | str,
+    home: Path | str | None,
+    evaluation_out: Path | str,
+    report_out: Path | str,
+    settings: Mapping[str, Any] | None = None,
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Judge the ranker and, beside it, its ablations and the current release's ranker.
+
+    Returns
+    -------
+    figures : dict
+    roc : dict
+        ``fpr``, ``tpr``, ``threshold``.
+    """
+    data, held_out = Dataset.load(dataset), Examples.load(examples)
+    others = {path.name: Ranker(path) for path in sorted((Path(ranker) / "ablations").glob("*"))}
+    champion = _champion(home)
+    if champion is not None:
+        others["champion"] = champion
+    found, _, probability = evaluate(held_out, data.n_pages, Ranker(ranker), others)
+    curve = roc(probability, held_out.label)
+    with atomic_file(evaluation_out) as aside:
+        aside.write_text(json.dumps(found, indent=1))
+    with atomic_file(report_out) as aside:
+        aside.write_text(render(found, curve, "Evaluation on the holdout"))
+    whole = found["two_stage"]
+    names = ("hr", "ndcg", "mrr", "auc", "log_loss", "calibration_error", "shortlist_recall", "coverage")
+    figures = {name: whole[name] for name in names}
+    return {**figures, "lift_over_best_source": found["lift_over_best_source"]}, curve
+
+
+def _champion(home: Path | str | None) -> Ranker | None:
+    """The current release's ranker; none on the first run or when it takes other features."""
+    path = Path(home) / "current" / "ranker" if home else None
+    if path is None or not path.exists():
+        return None
+    try:
+        return Ranker(path)
+    except ReleaseError:
+        return None
+
+
+def run_gate(
+    evaluation: Path | str, verdict_out: Path | str, settings: Mapping[str, Any] | None = None
+) -> dict[str, float]:
+    """Write the verdict and raise when the release is held back.
+
+    Raises
+    ------
+    GateError
+        Names each failed check.
+    """
+    results = check(json.loads(Path(evaluation).read_text()), section(settings, "gate", GateSettings))
+    with atomic_file(verdict_out) as aside:
+        aside.write_text(json.dumps(results, indent=1))
+    enforce(results)
+    return {"checks": len(results), "failed": sum(not row["passed"] for row in results)}

@@ -1,0 +1,1 @@
+"""Second stage: a DeepFM that orders the shortlist."""

@@ -1,0 +1,54 @@
+"""The SavedModel: text and numbers in, calibrated probabilities out, every lookup inside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.contract.features import CATEGORICAL, NUMERIC
+from components.contract.files import atomic_folder
+from components.contract.tf import tf
+from components.ranker.training import Trained
+
+
+class _Exported(tf.Module):
+    def __init__(self, trained: Trained, values: dict[str, NDArray[np.str_]]):
+        super().__init__(name="waymark_ranker")
+        self.members = trained.members
+        self.slope, self.intercept = trained.slope, trained.intercept
+        self.tables = [_table(values[name]) for name in CATEGORICAL]
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((None, len(NUMERIC)), tf.float32, name="numeric"),
+            tf.TensorSpec((None, len(CATEGORICAL)), tf.string, name="categorical"),
+        ]
+    )
+    def rank(self, numeric: Any, categorical: Any) -> Any:
+        """Probability that each candidate is opened, shape (N,)."""
+        columns = tf.unstack(categorical, axis=1)
+        codes = tf.stack(
+            [table.lookup(column) for table, column in zip(self.tables, columns, strict=True)], axis=1
+        )
+        logits = tf.add_n([net(numeric, codes) for net in self.members]) / len(self.members)
+        return {"score": tf.sigmoid(self.slope * logits + self.intercept)}
+
+
+def _table(values: NDArray[np.str_]) -> Any:
+    keys = tf.constant([value.encode() for value in values.tolist()], tf.string)
+    entries = tf.lookup.KeyValueTensorInitializer(keys, tf.range(len(values), dtype=tf.int32))
+    return tf.lookup.StaticHashTable(entries, default_value=0)
+
+
+def save(trained: Trained, values: dict[str, NDArray[np.str_]], path: Path | str) -> None:
+    """Write ``saved_model/`` and ``features.json`` (the order of the inputs)."""
+    with atomic_folder(path) as aside:
+        exported = _Exported(trained, values)
+        tf.saved_model.save(
+            exported, str(aside / "saved_model"), signatures={"serving_default": exported.rank}
+        )
+        (aside / "features.json").write_text(json.dumps({"numeric": NUMERIC, "categorical": CATEGORICAL}))

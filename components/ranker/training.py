@@ -1,0 +1,210 @@
+"""Train the DeepFM on shortlists: listwise and pointwise loss, early stopping, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from components.contract.examples import Examples
+from components.contract.features import CATEGORICAL
+from components.contract.tf import tf
+from components.ranker.deepfm import DeepFM
+from components.ranker.settings import RankerSettings
+
+log = structlog.get_logger()
+_SCORING_ROWS = 65536
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fitted ranker.
+
+    Attributes
+    ----------
+    members : list of DeepFM
+        Their logits are averaged.
+    slope, intercept : float
+        Platt scaling: probability = sigmoid(slope * logit + intercept).
+    figures : dict
+        Losses, epochs, examples per second.
+    """
+
+    members: list[DeepFM]
+    slope: float
+    intercept: float
+    figures: dict[str, float]
+
+
+def listwise_loss(logits: Any, row: Any, label: Any) -> Any:
+    """Softmax cross-entropy over each request's candidates, averaged over requests.
+
+    Cao et al., "Learning to Rank: From Pairwise Approach to Listwise Approach", ICML 2007
+    (ListNet, top-one). Each request has exactly one opened page.
+
+    Parameters
+    ----------
+    logits : float32 tensor, shape (N,)
+    row : int32 tensor, shape (N,)
+        Ascending request numbers 0..B-1.
+    label : bool tensor, shape (N,)
+    """
+    highest = tf.math.segment_max(logits, row)
+    total = tf.math.segment_sum(tf.exp(logits - tf.gather(highest, row)), row)
+    return tf.reduce_mean(tf.math.log(total) + highest - tf.boolean_mask(logits, label))
+
+
+def pointwise_loss(logits: Any, row: Any, label: Any) -> Any:
+    """Log loss of opened or not, summed over a request's candidates, averaged over requests.
+
+    Beside the listwise loss it pins down each request's level, so that scores are comparable
+    between requests (Sheng et al., "Joint Optimization of Ranking and Calibration", KDD 2023).
+    """
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(label, tf.float32), logits)
+    return tf.reduce_sum(losses) / tf.cast(row[-1] + 1, tf.float32)
+
+
+def _batches(
+    examples: Examples, requests: NDArray[np.int64], size: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]]:
+    offsets = examples.offsets
+    for start in range(0, len(requests), size):
+        chosen = requests[start : start + size]
+        lengths = offsets[chosen + 1] - offsets[chosen]
+        row = np.repeat(np.arange(len(chosen), dtype=np.int32), lengths)
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        at = np.repeat(offsets[chosen], lengths) + within
+        yield examples.numeric[at], examples.categorical[at], row, examples.label[at]
+
+
+class _Trainer:
+    """One network and its optimiser."""
+
+    def __init__(self, examples: Examples, settings: RankerSettings, seed: int):
+        self.examples, self.settings = examples, settings
+        sample = examples.numeric[:: max(1, len(examples.row) // 200_000)]
+        mean, deviation = sample.mean(axis=0), sample.std(axis=0)
+        sizes = [len(examples.values[name]) for name in CATEGORICAL]
+        self.net = DeepFM(sizes, mean, np.where(deviation > 1e-6, deviation, 1.0), settings, seed)
+        self.optimizer = tf.keras.optimizers.Adam(settings.learning_rate)
+        self.order = np.random.default_rng(seed)
+        self.steps = 0
+        float_rows = tf.TensorSpec((None, examples.numeric.shape[1]), tf.float32)
+        code_rows = tf.TensorSpec((None, examples.categorical.shape[1]), tf.int32)
+        rows = tf.TensorSpec((None,), tf.int32)
+        labels = tf.TensorSpec((None,), tf.bool)
+        signature = [float_rows, code_rows, rows, labels]
+        self._step = tf.function(self._train, input_signature=[*signature, tf.TensorSpec((), tf.int32)])
+        self._loss = tf.function(self._validate, input_signature=signature)
+
+    def _train(self, numeric: Any, codes: Any, row: Any, label: Any, step: Any) -> Any:
+        variables = self.net.trainable_variables
+        with tf.GradientTape() as tape:
+            logits = self.net(numeric, codes, step)
+            loss = listwise_loss(logits, row, label)
+            total = loss + self.settings.pointwise_weight * pointwise_loss(logits, row, label)
+            total += self.settings.l2 * tf.add_n([tf.nn.l2_loss(v) for v in self.net.decayed])
+        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(total, variables)]
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return loss
+
+    def _validate(self, numeric: Any, codes: Any, row: Any, label: Any) -> Any:
+        return listwise_loss(self.net(numeric, codes), row, label)
+
+    def epoch(self, requests: NDArray[np.int64]) -> float:
+        """One pass in a new order; the mean listwise loss."""
+        losses = []
+        for batch in _batches(self.examples, self.order.permutation(requests), self.settings.batch_requests):
+            self.steps += 1
+            losses.append(self._step(*batch, self.steps))
+        return float(np.mean(losses))
+
+    def loss(self, requests: NDArray[np.int64]) -> float:
+        """Mean listwise loss without training."""
+        found = [
+            (float(self._loss(*batch)), batch[2][-1] + 1)
+            for batch in _batches(self.examples, requests, self.settings.batch_requests)
+        ]
+        return float(np.average([f[0] for f in found], weights=[f[1] for f in found]))
+
+
+def train(examples: Examples, settings: RankerSettings) -> Trained:
+    """Fit the ranker.
+
+    The latest ``validation_share`` of the requests chooses the number of epochs and fits the
+    calibration; then the network is trained again on all of them for that long.
+
+    Returns
+    -------
+    Trained
+    """
+    tf.keras.utils.set_random_seed(settings.seed)
+    tf.config.experimental.enable_op_determinism()
+    answered = np.unique(examples.row[examples.label]).astype(np.int64)
+    held = max(1, round(len(answered) * settings.validation_share))
+    early, late = (answered[:-held], answered[-held:]) if len(answered) > 1 else (answered, answered)
+
+    trainer = _Trainer(examples, settings, settings.seed)
+    best, epochs, losses = np.inf, 1, []
+    predicted: NDArray[np.float32] = np.empty(0, np.float32)
+    at = np.isin(examples.row, late)
+    for epoch in range(1, settings.epochs + 1):
+        training_loss = trainer.epoch(early)
+        losses.append(trainer.loss(late))
+        log.info("ranker epoch", epoch=epoch, loss=round(training_loss, 4), validation=round(losses[-1], 4))
+        if losses[-1] < best:
+            best, epochs = losses[-1], epoch
+            predicted = score([trainer.net], examples.numeric[at], examples.categorical[at])
+        elif epoch - epochs >= settings.patience:
+            break
+    slope, intercept = platt(predicted, examples.label[at])
+
+    members = []
+    for member in range(settings.members):
+        final = _Trainer(examples, settings, settings.seed + 1 + member)
+        for _ in range(epochs):
+            training_loss = final.epoch(answered)
+        members.append(final.net)
+    return Trained(
+        members,
+        slope,
+        intercept,
+        {"epochs": epochs, "loss": training_loss, "validation_loss": best, "requests": len(answered)},
+    )
+
+
+def score(
+    members: list[DeepFM], numeric: NDArray[np.float32], codes: NDArray[np.int32]
+) -> NDArray[np.float32]:
+    """Mean logits of the members over N candidates, in bounded memory."""
+    found = np.zeros(len(numeric), np.float32)
+    for start in range(0, len(numeric), _SCORING_ROWS):
+        part = slice(start, start + _SCORING_ROWS)
+        found[part] = sum(net(numeric[part], codes[part]).numpy() for net in members) / len(members)
+    return found
+
+
+def platt(logits: NDArray[np.float32], label: NDArray[np.bool_]) -> tuple[float, float]:
+    """Slope and intercept that make sigmoid(slope * logit + intercept) a probability.
+
+    Platt, "Probabilistic Outputs for Support Vector Machines", 1999, with his smoothed targets,
+    fitted by Newton's method. The slope stays positive, so that the order does not change.
+    """
+    positives = float(label.sum())
+    negatives = len(label) - positives
+    target = np.where(label, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    x = np.stack([logits.astype(np.float64), np.ones(len(logits))], axis=1)
+    weights = np.array([1.0, 0.0])
+    for _ in range(50):
+        probability = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
+        gradient = x.T @ (probability - target)
+        curvature = (x * (probability * (1 - probability))[:, None]).T @ x + 1e-6 * np.eye(2)
+        change = np.linalg.solve(curvature, gradient)
+        weights -= np.clip(change, -1, 1)
+        if np.abs(change).max() < 1e-8:
+            break
+    return float(max(weights[0], 1e-3)), float(weights[1])

@@ -1,0 +1,1 @@
+"""Gathers the parts of a run into a release and makes it current."""

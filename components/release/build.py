@@ -1,0 +1,153 @@
+"""Gather the parts of a pipeline run into one release folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from components.contract import columns as c
+from components.contract.dataset import Dataset
+from components.contract.errors import ReleaseError
+from components.contract.release import SOURCES, Kind, Lineage, Release, current, write_release
+
+
+def recent_history(dataset: Dataset, limit: int) -> Dataset:
+    """The dataset with the last ``limit`` interactions of each associate.
+
+    Interactions are sorted by associate and time, so the last rows of an associate are the newest.
+    """
+    recent = dataset.interactions.group_by(c.ASSOCIATE, maintain_order=True).tail(limit)
+    return replace(dataset, interactions=recent.select(dataset.interactions.columns))
+
+
+def code_version() -> str:
+    """Version of the code: ``WAYMARK_VERSION``, which images set, or ``git describe`` of a checkout."""
+    if given := os.environ.get("WAYMARK_VERSION"):
+        return given
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--tags"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+        return described.stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def _place(source: Path, target: Path) -> None:
+    """Copy a part; one that is a single file goes into a folder of the part's name."""
+    if source.is_dir():
+        shutil.copytree(source, target)
+    elif source.is_file():
+        target.mkdir(parents=True)
+        shutil.copy2(source, target / source.name)
+    else:
+        raise ReleaseError(f"the release's part {target.name} is missing: {source}")
+
+
+def _one_file(path: Path) -> Path:
+    """The JSON file of an artifact that is one, or a folder with one."""
+    if path.is_dir():
+        found = sorted(path.glob("*.json"))
+        if len(found) != 1:
+            raise ReleaseError(f"{path} should hold one JSON file, found {len(found)}")
+        return found[0]
+    if not path.is_file():
+        raise ReleaseError(f"the evaluation is missing: {path}")
+    return path
+
+
+def headline(evaluation: Mapping[str, Any]) -> dict[str, float | int | str]:
+    """Plain figures of an evaluation report, for the manifest.
+
+    Examples
+    --------
+    >>> headline({"metrics": {"ndcg@10": 0.3, "by_role": {"clerk": 0.2}}, "curve": [1, 2]})
+    {'ndcg@10': 0.3}
+    """
+    figures = evaluation.get("metrics", evaluation)
+    return {name: value for name, value in figures.items() if isinstance(value, float | int | str)}
+
+
+def build_release(
+    home: Path | str,
+    *,
+    kind: Kind,
+    dataset: Path | str,
+    sources: Mapping[str, Path | str],
+    ranker: Path | str,
+    evaluation: Path | str,
+    statistics: Path | str,
+    history: int,
+    run: str = "",
+    inherited: Mapping[str, str] | None = None,
+) -> Release:
+    """Write a release under ``home``; the current pointer does not move.
+
+    Parameters
+    ----------
+    home : Path or str
+    kind : str
+        Pipeline that builds it.
+    dataset : Path or str
+        Preprocessed dataset.
+    sources : mapping
+        Folder of each of :data:`~components.contract.release.SOURCES`, fitted on everything.
+    ranker, evaluation, statistics : Path or str
+        The other parts.
+    history : int
+        Interactions kept for each associate.
+    run : str
+        Pipeline run, for the lineage.
+    inherited : mapping, optional
+        Parts taken from an earlier release, and its name.
+
+    Raises
+    ------
+    ReleaseError
+        A part is missing.
+    """
+    missing = sorted(set(SOURCES) - set(sources))
+    if missing:
+        raise ReleaseError(f"the release lacks the sources {', '.join(missing)}")
+    data = Dataset.load(dataset)
+    report = _one_file(Path(evaluation))
+    parent = current(home)
+
+    def fill(folder: Path) -> None:
+        tables = folder / "tables"
+        recent_history(data, history).save(tables)
+        for file in tables.iterdir():
+            file.rename(folder / file.name)
+        tables.rmdir()
+        for name in SOURCES:
+            _place(Path(sources[name]), folder / "sources" / name)
+        _place(Path(ranker), folder / "ranker")
+        _place(Path(statistics), folder / "statistics")
+        shutil.copyfile(report, folder / "evaluation.json")
+
+    span = data.meta.get("span") or [0.0, 0.0]
+    return write_release(
+        home,
+        fill,
+        kind=kind,
+        last_event=float(span[-1] or 0.0),
+        metrics=headline(json.loads(report.read_text())),
+        lineage=Lineage(
+            data={"span": span, "sources": data.meta.get("sources", {})},
+            code=code_version(),
+            run=run,
+            parent=parent.name if parent else None,
+            inherited=dict(inherited or {}),
+        ),
+    )

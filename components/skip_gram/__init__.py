@@ -1,0 +1,1 @@
+"""Candidate source: page embeddings from sessions read as sentences (skip-gram)."""

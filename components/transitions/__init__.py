@@ -1,0 +1,1 @@
+"""What is opened next: directed, decayed next-page counts."""

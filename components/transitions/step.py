@@ -1,0 +1,20 @@
+"""The transitions step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.contract.dataset import Dataset
+from components.contract.settings import section
+from components.transitions.transitions import TransitionSettings, fit
+
+
+def run(
+    dataset: Path | str, model_out: Path | str, before_stage: int, settings: Mapping[str, Any] | None = None
+) -> dict[str, float]:
+    """Write ``neighbours.npz``; returns key figures."""
+    lists = fit(Dataset.load(dataset), before_stage, section(settings, "transitions", TransitionSettings))
+    lists.save(Path(model_out) / "neighbours.npz")
+    return {"pages_with_list": int((lists.index[:, 0] >= 0).sum()), "pairs": int((lists.index >= 0).sum())}

@@ -1,0 +1,1 @@
+"""What is opened now: decayed counts, global and by role, shift and time of day."""

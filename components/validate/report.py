@@ -1,0 +1,161 @@
+"""The validation report: one small HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+import polars as pl
+
+from components.validate.findings import Finding
+
+_TOP = 10
+_WIDTH, _HEIGHT = 240, 56
+_TIMES = ("timestamp", "published_at", "updated_at", "hired_at")
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c2430; --soft: #66707f; --line: #d9dee6; --ground: #fff;
+  --bar: #3d6fb5; --before: #c98a1b; --stop: #b3261e; --warn: #9a6700; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ee; --soft: #9aa4b2; --line: #333b47;
+  --ground: #14181e; --bar: #7aa7e8; --before: #e0b050; --stop: #ff897d; --warn: #e3b341; } }
+body { font: 14px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--ground);
+  max-width: 1100px; margin: 24px auto; padding: 0 16px; }
+h1 { font-size: 22px; } h2 { font-size: 17px; margin-top: 32px; }
+h3 { font-size: 13px; margin: 0 0 4px; overflow-wrap: anywhere; }
+p, small { color: var(--soft); margin: 4px 0; }
+table { border-collapse: collapse; width: 100%; }
+td, th { text-align: left; vertical-align: top; padding: 6px 12px 6px 0;
+  border-bottom: 1px solid var(--line); }
+.stop { color: var(--stop); font-weight: 600; } .warn { color: var(--warn); font-weight: 600; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(264px, 1fr)); gap: 12px; }
+.card { border: 1px solid var(--line); border-radius: 6px; padding: 10px 12px; }
+svg { display: block; width: 100%; } rect { fill: var(--bar); } .mark { fill: var(--before); }
+.row { display: grid; grid-template-columns: 1fr 90px 44px; gap: 6px; align-items: center; font-size: 12px; }
+.row span:first-child { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.row span:last-child { text-align: right; color: var(--soft); }
+"""
+
+
+def render(
+    findings: Sequence[Finding],
+    statistics: dict[str, Any],
+    baseline: dict[str, Any],
+    days: pl.DataFrame,
+) -> str:
+    """Lay out the findings and, below, the distribution of each column.
+
+    Parameters
+    ----------
+    findings : sequence of Finding
+    statistics, baseline : dict
+        TFDV statistics of each table, now and when the current release was built.
+    days : polars.DataFrame
+        ``day`` and ``events``.
+    """
+    parts = ["<h1>Validation of the tables</h1>", _findings(findings)]
+    if days.height:
+        span = f"{days['day'][0]} to {days['day'][-1]}, {days['events'].sum():,} events"
+        # Long logs are drawn by week or month: a bar a day would be thinner than a pixel.
+        every = max(1, -(-days.height // 366))
+        drawn = days.group_by_dynamic("day", every=f"{every}d").agg(pl.col("events").sum())
+        unit = "day" if every == 1 else f"{every} days"
+        parts.append(f"<h2>Events by {unit}</h2><p>{span}</p>{_bars(drawn['events'].to_list(), 1068, 90)}")
+    for table, found in statistics.items():
+        dataset = found.datasets[0]
+        before = {_name(f): f for f in baseline[table].datasets[0].features} if table in baseline else {}
+        parts.append(f"<h2>{escape(table.capitalize())}</h2><p>{dataset.num_examples:,} rows</p>")
+        features = sorted(dataset.features, key=_name)
+        cards = (_card(f, before.get(_name(f)), dataset.num_examples) for f in features)
+        parts.append(f'<div class="cards">{"".join(cards)}</div>')
+    if baseline:
+        parts.append("<p>Marks beside bars: the share when the current release was built.</p>")
+    body = "\n".join(parts)
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Validation</title>'
+        f"<style>{_STYLE}</style></head><body>{body}</body></html>"
+    )
+
+
+def _findings(findings: Sequence[Finding]) -> str:
+    if not findings:
+        return "<p>No findings: the tables keep the contract.</p>"
+    rows = "".join(
+        f'<tr><td class="{f.severity}">{f.severity}</td>'
+        f"<td>{escape(f'{f.table}.{f.column}' if f.column else f.table)}</td>"
+        f"<td>{escape(f.what)}<br><small>{escape(f.how_far)}</small></td><td>{escape(f.advice)}</td></tr>"
+        for f in findings
+    )
+    head = "<tr><th></th><th>Where</th><th>What</th><th>What to do</th></tr>"
+    return f"<table>{head}{rows}</table>"
+
+
+def _name(feature: Any) -> str:
+    return feature.path.step[0]
+
+
+def _card(feature: Any, before: Any | None, rows: int) -> str:
+    kind = feature.WhichOneof("stats")
+    numbers = getattr(feature, kind)
+    there = numbers.common_stats.num_non_missing
+    notes = [f"{there / rows:.1%} present"]
+    if not there:
+        drawing = ""
+    elif kind == "num_stats":
+        shown = _time if _name(feature) in _TIMES else _number
+        notes.append(f"{shown(numbers.min)} to {shown(numbers.max)}, median {shown(numbers.median)}")
+        drawing = _bars(_histogram(numbers), _WIDTH, _HEIGHT)
+    elif kind == "string_stats":
+        notes.append(f"{numbers.unique:,} different")
+        # A column of identifiers has no words worth listing.
+        drawing = "" if numbers.unique > there / 2 else _words(feature, before)
+    else:
+        drawing = ""
+    return f'<div class="card"><h3>{escape(_name(feature))}</h3>{drawing}<p>{"; ".join(notes)}</p></div>'
+
+
+def _histogram(numbers: Any) -> list[float]:
+    standard = [histogram for histogram in numbers.histograms if histogram.type == 0]
+    return [bucket.sample_count for bucket in standard[0].buckets] if standard else []
+
+
+def _shares(feature: Any) -> dict[str, float]:
+    """Share of each word among the words of a column."""
+    buckets = feature.string_stats.rank_histogram.buckets
+    total = feature.string_stats.common_stats.tot_num_values or 1
+    return {bucket.label: bucket.sample_count / total for bucket in buckets}
+
+
+def _words(feature: Any, before: Any | None) -> str:
+    shares = _shares(feature)
+    old = _shares(before) if before is not None and before.WhichOneof("stats") == "string_stats" else {}
+    rows = []
+    for word, share in list(shares.items())[:_TOP]:
+        mark = f'<rect class="mark" x="{old[word] * 90:.1f}" width="2" height="10"/>' if word in old else ""
+        rows.append(
+            f'<div class="row"><span title="{escape(word)}">{escape(word[:60])}</span>'
+            f'<svg viewBox="0 0 92 10"><rect width="{share * 90:.1f}" height="10"/>{mark}</svg>'
+            f"<span>{share:.1%}</span></div>"
+        )
+    return "".join(rows)
+
+
+def _bars(heights: Iterable[float], width: int, height: int) -> str:
+    values = list(heights)
+    if not values:
+        return ""
+    top, step = max(values) or 1, width / len(values)
+    rects = "".join(
+        f'<rect x="{place * step:.1f}" y="{height - value / top * height:.1f}" '
+        f'width="{step * 0.86:.1f}" height="{value / top * height:.1f}"/>'
+        for place, value in enumerate(values)
+    )
+    return f'<svg viewBox="0 0 {width} {height}" role="img">{rects}</svg>'
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _time(value: float) -> str:
+    return datetime.fromtimestamp(value, UTC).date().isoformat()

@@ -1,0 +1,1 @@
+"""The four Kubeflow pipelines, the local runner and the command line."""

@@ -1,0 +1,1 @@
+"""The academy: a seeded generator of a believable retail training platform."""

@@ -1,0 +1,1 @@
+"""Importers: foreign logs into the data contract."""

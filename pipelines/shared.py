@@ -1,0 +1,292 @@
+"""Nested pipelines that the four pipelines share; each is one box in the UI.
+
+A source is fitted up to three times: for the training requests on what came before them, for the
+holdout on what came before it, and on everything for the release. So neither a training row nor a
+figure sees the future. Content similarity learns from page texts alone and is fitted once.
+
+Caching: the server's cache key holds a step's parameters, not the data behind a path. ``configure``
+puts the run's date into the settings, which every step takes, so a step is reused only by runs of
+the same date; what reads or changes HOME is never reused.
+"""
+
+from typing import Any, NamedTuple
+
+from components.candidates.component import candidates
+from components.evaluate.component import evaluate, gate
+from components.neighbours.component import neighbours
+from components.ranker.component import ranker
+from components.transitions.component import transitions
+from components.trending.component import trending
+from components.two_tower.component import two_tower
+from components.validate.component import validate
+from kfp import dsl
+from kfp.dsl import Artifact, Dataset, Input, Model, PipelineTask
+
+from components.configure.component import configure
+from components.content_similarity.component import content_similarity
+from components.contract.columns import EVERYTHING, HOLDOUT, TRAIN
+from components.ingest.component import ingest
+from components.preprocess.component import preprocess
+from components.release.component import from_release, release
+from components.skip_gram.component import skip_gram
+
+STAGE_NAMES = {TRAIN: "training requests", HOLDOUT: "holdout", EVERYTHING: "release"}
+
+
+def steady(task: PipelineTask) -> PipelineTask:
+    """Let a step that may lose its node or its storage try again, one and two minutes later.
+
+    Steps that fail for a reason (configure, validate, gate) are not repeated.
+    """
+    return task.set_retry(num_retries=2, backoff_duration="60s", backoff_factor=2)
+
+
+def uncached(task: PipelineTask) -> PipelineTask:
+    """Never reuse a step that reads or changes HOME, which the cache key cannot see."""
+    return task.set_caching_options(False)
+
+
+class Prepared(NamedTuple):
+    """The data of a run, checked and preprocessed."""
+
+    dataset: Dataset
+    statistics: Artifact
+    settings: dict[str, Any]
+
+
+class CoCounts(NamedTuple):
+    """Sources that count which pages go together."""
+
+    transitions: Model
+    neighbours: Model
+
+
+class Embeddings(NamedTuple):
+    """Sources that learn vectors."""
+
+    skip_gram: Model
+    two_tower: Model
+
+
+class Judged(NamedTuple):
+    """Figures on the holdout."""
+
+    evaluation: Artifact
+
+
+class Ranker(NamedTuple):
+    """A trained ranker."""
+
+    model: Model
+
+
+@dsl.pipeline(
+    name="prepare", description="Read and quarantine, validate against the last release, preprocess."
+)
+def prepare(data: str, home: str, settings: dict[str, Any], date: str) -> Prepared:
+    """Turn the input tables into a dataset."""
+    configured = uncached(configure(settings=settings, date=date))
+    tables = steady(ingest(data=data, settings=configured.output))
+    checked = uncached(validate(tables=tables.outputs["tables"], home=home, settings=configured.output))
+    # Preprocessing waits for the verdict on the data: an anomaly stops the run here.
+    dataset = steady(preprocess(tables=tables.outputs["tables"], settings=configured.output)).after(checked)
+    return Prepared(
+        dataset=dataset.outputs["dataset"],
+        statistics=checked.outputs["statistics"],
+        settings=configured.output,
+    )
+
+
+@dsl.pipeline(name="co-counts", description="Fit the sources that count: transitions and neighbours.")
+def co_counts(dataset: Input[Dataset], before_stage: int, settings: dict[str, Any]) -> CoCounts:
+    """Fit the counting sources on the interactions before a stage."""
+    following = steady(transitions(dataset=dataset, before_stage=before_stage, settings=settings))
+    together = steady(neighbours(dataset=dataset, before_stage=before_stage, settings=settings))
+    return CoCounts(transitions=following.outputs["model"], neighbours=together.outputs["model"])
+
+
+@dsl.pipeline(name="embeddings", description="Fit the sources that learn vectors: skip-gram and two-tower.")
+def embeddings(
+    dataset: Input[Dataset], content: Input[Model], before_stage: int, settings: dict[str, Any]
+) -> Embeddings:
+    """Fit the embedding sources on the interactions before a stage."""
+    words = steady(skip_gram(dataset=dataset, before_stage=before_stage, settings=settings))
+    towers = steady(two_tower(dataset=dataset, content=content, before_stage=before_stage, settings=settings))
+    return Embeddings(skip_gram=words.outputs["model"], two_tower=towers.outputs["model"])
+
+
+@dsl.pipeline(
+    name="train-ranker", description="Shortlist the training requests and train the DeepFM on them."
+)
+def train_ranker(
+    dataset: Input[Dataset],
+    transitions: Input[Model],
+    neighbours: Input[Model],
+    skip_gram: Input[Model],
+    content: Input[Model],
+    two_tower: Input[Model],
+    settings: dict[str, Any],
+) -> Ranker:
+    """Train the ranker on what the sources, fitted before the training requests, propose."""
+    shortlists = steady(
+        candidates(
+            dataset=dataset,
+            transitions=transitions,
+            neighbours=neighbours,
+            skip_gram=skip_gram,
+            content_similarity=content,
+            two_tower=two_tower,
+            stage=TRAIN,
+            settings=settings,
+        )
+    )
+    trained = steady(ranker(examples=shortlists.outputs["examples"], settings=settings))
+    return Ranker(model=trained.outputs["model"])
+
+
+@dsl.pipeline(name="judge", description="Shortlist the holdout requests, rank them and measure.")
+def judge(
+    dataset: Input[Dataset],
+    transitions: Input[Model],
+    neighbours: Input[Model],
+    skip_gram: Input[Model],
+    content: Input[Model],
+    two_tower: Input[Model],
+    ranker: Input[Model],
+    settings: dict[str, Any],
+) -> Judged:
+    """Measure both stages on requests that none of the parts has seen."""
+    shortlists = steady(
+        candidates(
+            dataset=dataset,
+            transitions=transitions,
+            neighbours=neighbours,
+            skip_gram=skip_gram,
+            content_similarity=content,
+            two_tower=two_tower,
+            stage=HOLDOUT,
+            settings=settings,
+        )
+    )
+    measured = steady(
+        evaluate(dataset=dataset, examples=shortlists.outputs["examples"], ranker=ranker, settings=settings)
+    )
+    return Judged(evaluation=measured.outputs["evaluation"])
+
+
+@dsl.pipeline(name="deliver", description="Compare with the current release; if better, release.")
+def deliver(
+    dataset: Input[Dataset],
+    transitions: Input[Model],
+    neighbours: Input[Model],
+    skip_gram: Input[Model],
+    content: Input[Model],
+    two_tower: Input[Model],
+    ranker: Input[Model],
+    evaluation: Input[Artifact],
+    statistics: Input[Artifact],
+    kind: str,
+    home: str,
+    settings: dict[str, Any],
+) -> None:
+    """Pass the gate, then make all parts one release; a gate that holds back ends the run in red."""
+    verdict = uncached(gate(evaluation=evaluation, home=home, settings=settings))
+    trend = steady(trending(dataset=dataset, before_stage=EVERYTHING, settings=settings))
+    uncached(
+        steady(
+            release(
+                dataset=dataset,
+                transitions=transitions,
+                neighbours=neighbours,
+                skip_gram=skip_gram,
+                content_similarity=content,
+                two_tower=two_tower,
+                trending=trend.outputs["model"],
+                ranker=ranker,
+                evaluation=evaluation,
+                statistics=statistics,
+                verdict=verdict.outputs["verdict"],
+                kind=kind,
+                run_id=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+                home=home,
+                settings=settings,
+            )
+        )
+    )
+
+
+def fit_co_counts(prepared: PipelineTask, stage: int) -> PipelineTask:
+    """Add the counting sources, fitted for a stage, to the pipeline being defined."""
+    task = co_counts(
+        dataset=prepared.outputs["dataset"], before_stage=stage, settings=prepared.outputs["settings"]
+    )
+    return task.set_display_name(f"co-counts for the {STAGE_NAMES[stage]}")
+
+
+def fit_content(prepared: PipelineTask) -> PipelineTask:
+    """Add content similarity to the pipeline being defined."""
+    return steady(
+        content_similarity(
+            dataset=prepared.outputs["dataset"],
+            before_stage=EVERYTHING,
+            settings=prepared.outputs["settings"],
+        )
+    )
+
+
+def fit_embeddings(prepared: PipelineTask, content: PipelineTask, stage: int) -> PipelineTask:
+    """Add the embedding sources, fitted for a stage, to the pipeline being defined."""
+    task = embeddings(
+        dataset=prepared.outputs["dataset"],
+        content=content.outputs["model"],
+        before_stage=stage,
+        settings=prepared.outputs["settings"],
+    )
+    return task.set_display_name(f"embeddings for the {STAGE_NAMES[stage]}")
+
+
+def take(home: str, part: str) -> PipelineTask:
+    """Add a part of the current release to the pipeline being defined."""
+    return uncached(steady(from_release(home=home, part=part))).set_display_name(f"{part} from the release")
+
+
+def refit_everything(kind: str, data: str, home: str, settings: dict[str, Any], date: str) -> None:
+    """Add all steps, every model trained anew, to the pipeline being defined."""
+    prepared = prepare(data=data, home=home, settings=settings, date=date)
+    dataset, chosen = prepared.outputs["dataset"], prepared.outputs["settings"]
+    content = fit_content(prepared)
+    counts = {stage: fit_co_counts(prepared, stage) for stage in STAGE_NAMES}
+    vectors = {stage: fit_embeddings(prepared, content, stage) for stage in STAGE_NAMES}
+    trained = train_ranker(
+        dataset=dataset,
+        transitions=counts[TRAIN].outputs["transitions"],
+        neighbours=counts[TRAIN].outputs["neighbours"],
+        skip_gram=vectors[TRAIN].outputs["skip_gram"],
+        content=content.outputs["model"],
+        two_tower=vectors[TRAIN].outputs["two_tower"],
+        settings=chosen,
+    )
+    measured = judge(
+        dataset=dataset,
+        transitions=counts[HOLDOUT].outputs["transitions"],
+        neighbours=counts[HOLDOUT].outputs["neighbours"],
+        skip_gram=vectors[HOLDOUT].outputs["skip_gram"],
+        content=content.outputs["model"],
+        two_tower=vectors[HOLDOUT].outputs["two_tower"],
+        ranker=trained.outputs["model"],
+        settings=chosen,
+    )
+    deliver(
+        dataset=dataset,
+        transitions=counts[EVERYTHING].outputs["transitions"],
+        neighbours=counts[EVERYTHING].outputs["neighbours"],
+        skip_gram=vectors[EVERYTHING].outputs["skip_gram"],
+        content=content.outputs["model"],
+        two_tower=vectors[EVERYTHING].outputs["two_tower"],
+        ranker=trained.outputs["model"],
+        evaluation=measured.outputs["evaluation"],
+        statistics=prepared.outputs["statistics"],
+        kind=kind,
+        home=home,
+        settings=chosen,
+    )

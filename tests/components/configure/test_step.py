@@ -1,0 +1,47 @@
+import re
+from pathlib import Path
+
+import pytest
+
+import components
+from components.configure.component import configure
+from components.configure.step import run, sections
+from components.contract.errors import WaymarkError
+
+
+def test_date_is_kept_and_settings_are_untouched():
+    settings = {"release": {"keep": 5}}
+    assert run(settings, "2026-11-24") == {"release": {"keep": 5}, "run_date": "2026-11-24"}
+    assert settings == {"release": {"keep": 5}}
+
+
+def test_without_a_date_no_two_runs_share_a_cache_key():
+    assert run({}) != run({})
+
+
+def test_unknown_section_is_an_error_that_names_the_known():
+    with pytest.raises(WaymarkError, match=r"settings\.two_towr.*release"):
+        run({"two_towr": {}})
+
+
+def test_section_must_be_a_mapping():
+    with pytest.raises(WaymarkError, match=r"settings\.release: a mapping"):
+        run({"release": 3})
+
+
+def test_component_returns_what_the_step_returns():
+    assert configure.python_func({"release": {}}, "d") == run({"release": {}}, "d")
+
+
+def test_every_section_that_a_step_reads_is_known():
+    sources = [
+        path for path in Path(components.__file__).parent.rglob("*.py") if path.parent.name != "configure"
+    ]
+    read = {
+        name
+        for path in sources
+        for name in re.findall(r'\bsection\(\s*\w+,\s*"(\w+)"', path.read_text())
+        if path.name != "settings.py"
+    }
+    assert "release" in read
+    assert read <= sections()

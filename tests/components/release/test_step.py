@@ -1,0 +1,213 @@
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from kfp import dsl
+
+from components.contract import columns as c
+from components.contract.dataset import (
+    ASSOCIATE_SCHEMA,
+    INTERACTION_SCHEMA,
+    PAGE_DAY_SCHEMA,
+    PAGE_SCHEMA,
+    Dataset,
+)
+from components.contract.errors import DataError, ReleaseError, WaymarkError
+from components.contract.release import SOURCES, current, list_releases, load
+from components.release.build import code_version, recent_history
+from components.release.component import from_release, release
+from components.release.step import run
+from components.release.take import take
+
+START = 1793361600.0  # 2026-10-30T12:00:00Z
+
+
+def dataset(last: float = START, rows: int = 3) -> Dataset:
+    """Two associates; the first has ``rows`` interactions, the second one."""
+    interactions = pl.DataFrame(
+        {
+            c.ASSOCIATE: [0] * rows + [1],
+            c.PAGE: [0] * rows + [0],
+            c.TIME: [last - rows + 1 + row for row in range(rows)] + [last],
+            c.ORDINAL: [*range(rows), 0],
+            c.SESSION: [0] * (rows + 1),
+            c.STAGE: [0] * (rows + 1),
+        },
+        schema=INTERACTION_SCHEMA,
+    )
+    pages = pl.DataFrame({c.PAGE_ID: ["P1"]}).with_columns(
+        pl.lit(None, dtype=kind).alias(name) for name, kind in PAGE_SCHEMA.items() if name != c.PAGE_ID
+    )
+    associates = pl.DataFrame({c.ASSOCIATE_ID: ["A1", "A2"]}).with_columns(
+        pl.lit(None, dtype=kind).alias(name)
+        for name, kind in ASSOCIATE_SCHEMA.items()
+        if name != c.ASSOCIATE_ID
+    )
+    return Dataset(
+        pages.select(PAGE_SCHEMA.names()),
+        associates.select(ASSOCIATE_SCHEMA.names()),
+        interactions,
+        pl.DataFrame(schema=PAGE_DAY_SCHEMA),
+        {"protocol": "time", "span": [last - rows, last], "sources": {"events": "f00d"}},
+    )
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """Artifacts of a run: what the release step is given."""
+    folder = tmp_path / "artifacts"
+    dataset().save(folder / "dataset")
+    for name in (*SOURCES, "ranker"):
+        (folder / name / "inner").mkdir(parents=True)
+        (folder / name / "inner" / "weights.npz").write_text(name)
+    (folder / "statistics").mkdir()
+    (folder / "statistics" / "events.pb").write_bytes(b"\x00")
+    (folder / "evaluation").write_text(json.dumps({"metrics": {"ndcg@10": 0.31, "by_role": {}}}))
+    return {
+        "dataset": folder / "dataset",
+        "sources": {name: folder / name for name in SOURCES},
+        "ranker": folder / "ranker",
+        "evaluation": folder / "evaluation",
+        "statistics": folder / "statistics",
+    }
+
+
+def test_release_holds_every_part_and_becomes_current(tmp_path, parts, monkeypatch):
+    monkeypatch.setenv("WAYMARK_VERSION", "v7")
+    figures = run(tmp_path / "home", kind="bootstrap", run_id="r1", **parts)
+    made = load(tmp_path / "home")
+    assert made.name == figures["release"]
+    assert made.name.startswith("20261030T120000-")
+    for name in SOURCES:
+        assert (made.part(name) / "inner" / "weights.npz").read_text() == name
+    assert (made.ranker / "inner" / "weights.npz").read_text() == "ranker"
+    assert (made.statistics / "events.pb").read_bytes() == b"\x00"
+    assert json.loads(made.evaluation.read_text())["metrics"]["ndcg@10"] == 0.31
+    tables = Dataset.load(made.root)
+    assert tables.interactions.height == 4
+    assert tables.meta["sources"] == {"events": "f00d"}
+    manifest = made.manifest
+    assert manifest.kind == "bootstrap"
+    assert manifest.metrics == {"ndcg@10": 0.31}
+    assert manifest.lineage.run == "r1"
+    assert manifest.lineage.parent is None
+    assert manifest.lineage.data == {"span": [START - 3, START], "sources": {"events": "f00d"}}
+    assert manifest.lineage.code == "v7"
+    # A file table, statistics, evaluation: no part is outside the checksums.
+    on_disk = {path for path in made.root.rglob("*") if path.is_file()} - {made.root / "manifest.json"}
+    assert {made.root / name for name in manifest.files} == on_disk
+
+
+def test_history_keeps_the_latest_of_each_associate():
+    kept = recent_history(dataset(rows=5), 2).interactions
+    assert kept[c.ASSOCIATE].to_list() == [0, 0, 1]
+    assert kept[c.ORDINAL].to_list() == [3, 4, 0]
+
+
+def test_history_limit_is_a_setting(tmp_path, parts):
+    run(tmp_path / "home", kind="daily", settings={"release": {"history": 1}}, **parts)
+    assert Dataset.load(load(tmp_path / "home").root).interactions.height == 2
+
+
+def test_old_releases_are_pruned(tmp_path, parts):
+    for day in range(5):
+        dataset(START + day * 86400).save(parts["dataset"])
+        run(tmp_path / "home", kind="daily", settings={"release": {"keep": 2}}, **parts)
+    names = [made.name[:8] for made in list_releases(tmp_path / "home")]
+    assert names == ["20261103", "20261102"]
+
+
+def test_parent_is_the_release_before(tmp_path, parts):
+    first = run(tmp_path / "home", kind="bootstrap", **parts)
+    dataset(START + 86400).save(parts["dataset"])
+    run(tmp_path / "home", kind="daily", **parts)
+    assert load(tmp_path / "home").manifest.lineage.parent == first["release"]
+
+
+def test_empty_log_still_gives_a_release(tmp_path, parts):
+    empty = dataset()
+    empty = Dataset(
+        empty.pages, empty.associates, empty.interactions.clear(), empty.page_days, {"span": [None, None]}
+    )
+    empty.save(parts["dataset"])
+    assert run(tmp_path / "home", kind="bootstrap", **parts)["release"].startswith("19700101T000000-")
+
+
+def test_missing_parts_are_named_and_nothing_is_published(tmp_path, parts):
+    home = tmp_path / "home"
+    without = {name: path for name, path in parts["sources"].items() if name != "trending"}
+    with pytest.raises(ReleaseError, match="trending"):
+        run(home, kind="daily", **{**parts, "sources": without})
+    with pytest.raises(ReleaseError, match="ranker"):
+        run(home, kind="daily", **{**parts, "ranker": tmp_path / "nowhere"})
+    with pytest.raises(ReleaseError, match="evaluation"):
+        run(home, kind="daily", **{**parts, "evaluation": tmp_path / "nowhere"})
+    with pytest.raises(DataError, match="no preprocessed dataset"):
+        run(home, kind="daily", **{**parts, "dataset": tmp_path / "nowhere"})
+    with pytest.raises(ReleaseError, match="kind 'hourly'"):
+        run(home, kind="hourly", **parts)
+    with pytest.raises(WaymarkError, match=r"settings\.release\.keep"):
+        run(home, kind="daily", settings={"release": {"keep": 0}}, **parts)
+    assert current(home) is None
+    assert list_releases(home) == []
+
+
+def test_take_copies_a_part_of_the_current_release(tmp_path, parts):
+    made = run(tmp_path / "home", kind="bootstrap", **parts)
+    figures = take(tmp_path / "home", "two_tower", tmp_path / "out")
+    assert figures == {"release": made["release"]}
+    assert (tmp_path / "out" / "inner" / "weights.npz").read_text() == "two_tower"
+
+
+def test_take_needs_a_sound_release(tmp_path, parts):
+    with pytest.raises(ReleaseError, match="run the bootstrap pipeline first"):
+        take(tmp_path / "home", "ranker", tmp_path / "out")
+    run(tmp_path / "home", kind="bootstrap", **parts)
+    (load(tmp_path / "home").ranker / "inner" / "weights.npz").write_text("altered")
+    with pytest.raises(ReleaseError, match=r"weights\.npz"):
+        take(tmp_path / "home", "ranker", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_components_hand_over_paths_and_record_what_was_inherited(tmp_path, parts):
+    home = str(tmp_path / "home")
+
+    def artifact(kind, path: Path):
+        return kind(name=path.name, uri=str(path))
+
+    models = {name: artifact(dsl.Model, path) for name, path in parts["sources"].items()}
+    models["ranker"] = artifact(dsl.Model, parts["ranker"])
+    rest = {
+        "dataset": artifact(dsl.Dataset, parts["dataset"]),
+        "evaluation": artifact(dsl.Artifact, parts["evaluation"]),
+        "statistics": artifact(dsl.Artifact, parts["statistics"]),
+        "verdict": dsl.Artifact(),
+        "home": home,
+        "settings": {},
+    }
+    metrics = dsl.Metrics()
+    release.python_func(kind="bootstrap", run_id="r1", metrics=metrics, **models, **rest)
+    first = load(home)
+    assert metrics.metadata["release"] == first.name
+    assert first.manifest.lineage.inherited == {}
+
+    taken, metrics = artifact(dsl.Model, tmp_path / "taken"), dsl.Metrics()
+    from_release.python_func(home=home, part="ranker", model=taken, metrics=metrics)
+    assert taken.metadata["release"] == metrics.metadata["release"] == first.name
+
+    dataset(START + 86400).save(parts["dataset"])
+    release.python_func(
+        kind="daily", run_id="r2", metrics=dsl.Metrics(), **{**models, "ranker": taken}, **rest
+    )
+    second = load(home)
+    assert second.name > first.name
+    assert second.manifest.lineage.inherited == {"ranker": first.name}
+
+
+def test_code_version_of_a_checkout_and_of_neither(tmp_path, monkeypatch):
+    monkeypatch.delenv("WAYMARK_VERSION", raising=False)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path))
+    assert code_version() == "unknown"
+    monkeypatch.setenv("WAYMARK_VERSION", "v7")
+    assert code_version() == "v7"
