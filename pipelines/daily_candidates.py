@@ -37,6 +37,7 @@ def daily_candidates(data: str, home: str, settings: dict[str, Any] = {}, date: 
         content=content.outputs["model"],
         two_tower=towers,
         ranker=deep,
+        home=home,
         settings=chosen,
     )
     deliver(

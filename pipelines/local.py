@@ -44,6 +44,8 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"^Executing task '(.+)'$")
 _ENDED = re.compile(r"^Task '(.+)' finished with status (\w+)$")
 _EXCEPTION = re.compile(r"^([A-Za-z_][\w.]*)(?:: (.*))?$")
+# Time and level that structlog puts before each line.
+_LOG_PREFIX = re.compile(r"^[\d-]+ [\d:.]+ \[\w+ *\] ")
 _RUN_ID = re.compile(r"[a-z-]+-\d{8}T\d{6}-[0-9a-f]{4}")
 
 
@@ -274,7 +276,7 @@ class Progress(io.TextIOBase):
         """The running step's last words; not the runner's, nor the JSON that it echoes."""
         for line in reversed(self.lines[-50:]):
             if line[:1].isalnum() and " - INFO - " not in line:
-                return line
+                return " ".join(_LOG_PREFIX.sub("", line).split())
         return ""
 
     def _beat(self) -> None:

@@ -11,24 +11,24 @@ the same date; what reads or changes HOME is never reused.
 
 from typing import Any, NamedTuple
 
+from kfp import dsl
+from kfp.dsl import Artifact, Dataset, Input, Model, PipelineTask
+
 from components.candidates.component import candidates
+from components.configure.component import configure
+from components.content_similarity.component import content_similarity
+from components.contract.columns import EVERYTHING, HOLDOUT, TRAIN
 from components.evaluate.component import evaluate, gate
+from components.ingest.component import ingest
 from components.neighbours.component import neighbours
+from components.preprocess.component import preprocess
 from components.ranker.component import ranker
+from components.release.component import from_release, release
+from components.skip_gram.component import skip_gram
 from components.transitions.component import transitions
 from components.trending.component import trending
 from components.two_tower.component import two_tower
 from components.validate.component import validate
-from kfp import dsl
-from kfp.dsl import Artifact, Dataset, Input, Model, PipelineTask
-
-from components.configure.component import configure
-from components.content_similarity.component import content_similarity
-from components.contract.columns import EVERYTHING, HOLDOUT, TRAIN
-from components.ingest.component import ingest
-from components.preprocess.component import preprocess
-from components.release.component import from_release, release
-from components.skip_gram.component import skip_gram
 
 STAGE_NAMES = {TRAIN: "training requests", HOLDOUT: "holdout", EVERYTHING: "release"}
 
@@ -153,6 +153,7 @@ def judge(
     content: Input[Model],
     two_tower: Input[Model],
     ranker: Input[Model],
+    home: str,
     settings: dict[str, Any],
 ) -> Judged:
     """Measure both stages on requests that none of the parts has seen."""
@@ -168,8 +169,16 @@ def judge(
             settings=settings,
         )
     )
-    measured = steady(
-        evaluate(dataset=dataset, examples=shortlists.outputs["examples"], ranker=ranker, settings=settings)
+    measured = uncached(
+        steady(
+            evaluate(
+                dataset=dataset,
+                examples=shortlists.outputs["examples"],
+                ranker=ranker,
+                home=home,
+                settings=settings,
+            )
+        )
     )
     return Judged(evaluation=measured.outputs["evaluation"])
 
@@ -274,6 +283,7 @@ def refit_everything(kind: str, data: str, home: str, settings: dict[str, Any], 
         content=content.outputs["model"],
         two_tower=vectors[HOLDOUT].outputs["two_tower"],
         ranker=trained.outputs["model"],
+        home=home,
         settings=chosen,
     )
     deliver(

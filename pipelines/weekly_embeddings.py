@@ -36,6 +36,7 @@ def weekly_embeddings(data: str, home: str, settings: dict[str, Any] = {}, date:
         content=content.outputs["model"],
         two_tower=vectors[HOLDOUT].outputs["two_tower"],
         ranker=deep,
+        home=home,
         settings=chosen,
     )
     deliver(

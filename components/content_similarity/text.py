@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-# A word: letters with their marks, then letters, digits and inner apostrophes or hyphens; or one Chinese
-# character, since Chinese is written without spaces. Numbers alone say little of a page's subject.
-_WORD = r"\p{Han}|[\p{L}--\p{Han}][\p{L}\p{M}\p{N}--\p{Han}]*(?:['\x{2019}\-][\p{L}\p{M}\p{N}--\p{Han}]+)*"
+# A word: letters with their marks, then letters, digits and inner apostrophes or hyphens, 40 at most; or one
+# Chinese character, since Chinese is written without spaces. Numbers alone say little of a page's subject.
+_WORD = r"\p{Han}|[\p{L}--\p{Han}](?:['\x{2019}\-]?[\p{L}\p{M}\p{N}--\p{Han}]){0,39}"
 # A glued word is split where both halves are this many times as frequent as it.
 _GLUE_RATIO = 5
 # Stop words are found by their share of pages, which means nothing on fewer pages than this.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from components.contract import columns as c
 from components.contract.examples import Examples
-from components.contract.features import CATEGORICAL, NUMERIC
+from components.contract.features import NUMERIC
 from components.contract.ranking import Ranker
 from components.evaluate import metrics as m
 
@@ -67,8 +67,7 @@ def top_pages(
 
 def ranker_scores(ranker: Ranker, examples: Examples) -> NDArray[np.float32]:
     """Probabilities of all candidates, shape (N,)."""
-    columns = [examples.values[name][examples.categorical[:, i]] for i, name in enumerate(CATEGORICAL)]
-    return ranker(np.asarray(examples.numeric), np.stack(columns, axis=1))
+    return ranker.bind(examples.values)(examples.numeric, examples.categorical)
 
 
 def evaluate(

@@ -22,6 +22,24 @@ class _Exported(tf.Module):
         self.slope, self.intercept = trained.slope, trained.intercept
         self.tables = [_table(values[name]) for name in CATEGORICAL]
 
+    @tf.function(input_signature=[tf.TensorSpec((None, len(CATEGORICAL)), tf.string, name="categorical")])
+    def encode(self, categorical: Any) -> Any:
+        """Codes of categorical features given as text, shape (N, C)."""
+        columns = tf.unstack(categorical, axis=1)
+        codes = [table.lookup(column) for table, column in zip(self.tables, columns, strict=True)]
+        return {"codes": tf.stack(codes, axis=1)}
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((None, len(NUMERIC)), tf.float32, name="numeric"),
+            tf.TensorSpec((None, len(CATEGORICAL)), tf.int32, name="codes"),
+        ]
+    )
+    def score(self, numeric: Any, codes: Any) -> Any:
+        """Probability that each candidate is opened, shape (N,)."""
+        logits = tf.add_n([net(numeric, codes) for net in self.members]) / len(self.members)
+        return {"score": tf.sigmoid(self.slope * logits + self.intercept)}
+
     @tf.function(
         input_signature=[
             tf.TensorSpec((None, len(NUMERIC)), tf.float32, name="numeric"),
@@ -29,13 +47,8 @@ class _Exported(tf.Module):
         ]
     )
     def rank(self, numeric: Any, categorical: Any) -> Any:
-        """Probability that each candidate is opened, shape (N,)."""
-        columns = tf.unstack(categorical, axis=1)
-        codes = tf.stack(
-            [table.lookup(column) for table, column in zip(self.tables, columns, strict=True)], axis=1
-        )
-        logits = tf.add_n([net(numeric, codes) for net in self.members]) / len(self.members)
-        return {"score": tf.sigmoid(self.slope * logits + self.intercept)}
+        """Both in one call, for clients that hold text."""
+        return self.score(numeric, self.encode(categorical)["codes"])
 
 
 def _table(values: NDArray[np.str_]) -> Any:
@@ -48,7 +61,10 @@ def save(trained: Trained, values: dict[str, NDArray[np.str_]], path: Path | str
     """Write ``saved_model/`` and ``features.json`` (the order of the inputs)."""
     with atomic_folder(path) as aside:
         exported = _Exported(trained, values)
-        tf.saved_model.save(
-            exported, str(aside / "saved_model"), signatures={"serving_default": exported.rank}
-        )
+        signatures = {
+            "serving_default": exported.rank,
+            "encode": exported.encode,
+            "score": exported.score,
+        }
+        tf.saved_model.save(exported, str(aside / "saved_model"), signatures=signatures)
         (aside / "features.json").write_text(json.dumps({"numeric": NUMERIC, "categorical": CATEGORICAL}))

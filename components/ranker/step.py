@@ -29,6 +29,6 @@ def run(
     save(trained, data.values, model_out)
     if chosen.ablations:
         for name, change in ABLATIONS.items():
-            reduced = chosen.model_copy(update={**change, "members": 1})
+            reduced = chosen.model_copy(update={**change, "refit": False})
             save(train(data, reduced), data.values, Path(model_out) / "ablations" / name)
     return {**trained.figures, "candidates": len(data.row), "seconds": round(seconds, 1)}

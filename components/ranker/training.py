@@ -86,7 +86,7 @@ class _Trainer:
 
     def __init__(self, examples: Examples, settings: RankerSettings, seed: int):
         self.examples, self.settings = examples, settings
-        sample = examples.numeric[:: max(1, len(examples.row) // 200_000)]
+        sample = np.asarray(examples.numeric)[:: max(1, len(examples.row) // 200_000)]
         mean, deviation = sample.mean(axis=0), sample.std(axis=0)
         sizes = [len(examples.values[name]) for name in CATEGORICAL]
         self.net = DeepFM(sizes, mean, np.where(deviation > 1e-6, deviation, 1.0), settings, seed)
@@ -149,32 +149,37 @@ def train(examples: Examples, settings: RankerSettings) -> Trained:
     early, late = (answered[:-held], answered[-held:]) if len(answered) > 1 else (answered, answered)
 
     trainer = _Trainer(examples, settings, settings.seed)
-    best, epochs, losses = np.inf, 1, []
-    predicted: NDArray[np.float32] = np.empty(0, np.float32)
-    at = np.isin(examples.row, late)
+    best, epochs = np.inf, 0
+    weights: list[NDArray[np.float32]] = []
     for epoch in range(1, settings.epochs + 1):
         training_loss = trainer.epoch(early)
-        losses.append(trainer.loss(late))
-        log.info("ranker epoch", epoch=epoch, loss=round(training_loss, 4), validation=round(losses[-1], 4))
-        if losses[-1] < best:
-            best, epochs = losses[-1], epoch
-            predicted = score([trainer.net], examples.numeric[at], examples.categorical[at])
+        loss = trainer.loss(late)
+        log.info("ranker epoch", epoch=epoch, loss=round(training_loss, 4), validation=round(loss, 4))
+        if loss < best:
+            best, epochs = loss, epoch
+            weights = [variable.numpy() for variable in trainer.net.trainable_variables]
         elif epoch - epochs >= settings.patience:
             break
-    slope, intercept = platt(predicted, examples.label[at])
-
-    members = []
-    for member in range(settings.members):
-        final = _Trainer(examples, settings, settings.seed + 1 + member)
-        for _ in range(epochs):
-            training_loss = final.epoch(answered)
-        members.append(final.net)
-    return Trained(
-        members,
-        slope,
-        intercept,
-        {"epochs": epochs, "loss": training_loss, "validation_loss": best, "requests": len(answered)},
+    for variable, value in zip(trainer.net.trainable_variables, weights, strict=True):
+        variable.assign(value)
+    at = np.isin(examples.row, late)
+    slope, intercept = platt(
+        score([trainer.net], examples.numeric[at], examples.categorical[at]), examples.label[at]
     )
+    members = [trainer.net]
+    if settings.refit:
+        members = [_refit(examples, answered, settings, epochs, n) for n in range(settings.members)]
+    figures = {"epochs": epochs, "validation_loss": best, "requests": len(answered)}
+    return Trained(members, slope, intercept, figures)
+
+
+def _refit(
+    examples: Examples, requests: NDArray[np.int64], settings: RankerSettings, epochs: int, member: int
+) -> DeepFM:
+    trainer = _Trainer(examples, settings, settings.seed + 1 + member)
+    for epoch in range(1, epochs + 1):
+        log.info("ranker refit", member=member, epoch=epoch, loss=round(trainer.epoch(requests), 4))
+    return trainer.net
 
 
 def score(

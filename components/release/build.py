@@ -68,14 +68,14 @@ def _one_file(path: Path) -> Path:
 
 
 def headline(evaluation: Mapping[str, Any]) -> dict[str, float | int | str]:
-    """Plain figures of an evaluation report, for the manifest.
+    """Plain figures of an evaluation report, those of the two stages together first.
 
     Examples
     --------
-    >>> headline({"metrics": {"ndcg@10": 0.3, "by_role": {"clerk": 0.2}}, "curve": [1, 2]})
-    {'ndcg@10': 0.3}
+    >>> headline({"lift": 1.2, "two_stage": {"ndcg": 0.3, "by_rank": [1, 2]}, "others": {"a": {}}})
+    {'ndcg': 0.3, 'lift': 1.2}
     """
-    figures = evaluation.get("metrics", evaluation)
+    figures = {**evaluation.get("two_stage", {}), **evaluation}
     return {name: value for name, value in figures.items() if isinstance(value, float | int | str)}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.contract.query_tower import QueryTower, Vocabulary
-from components.two_tower.legacy import tf
+from components.contract.tf import tf
 from components.two_tower.model import TwoTower, query_vectors
 
 

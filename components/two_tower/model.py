@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.two_tower.legacy import tf, tfrs
+from components.contract.tf import tf
+
+# isort: split
+# After TensorFlow, whose import settles which Keras both use.
+import tensorflow_recommenders as tfrs
+
 from components.two_tower.settings import TwoTowerSettings
 
 _HOUR = 3600.0

@@ -18,9 +18,9 @@ from components.contract.files import atomic_folder
 from components.contract.query_tower import Vocabulary
 from components.contract.settings import section
 from components.contract.sources import Vectors
+from components.contract.tf import tf
 from components.two_tower.examples import Examples
 from components.two_tower.export import query_tower, save_query_model
-from components.two_tower.legacy import tf
 from components.two_tower.model import PageFeatures, TwoTower
 from components.two_tower.settings import TwoTowerSettings
 from components.two_tower.training import fit

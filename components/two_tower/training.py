@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 
+from components.contract.tf import tf
 from components.two_tower.examples import Examples
-from components.two_tower.legacy import tf
 from components.two_tower.model import TwoTower
 from components.two_tower.settings import TwoTowerSettings
 

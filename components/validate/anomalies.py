@@ -10,6 +10,7 @@ import polars as pl
 
 from components.validate.findings import Check, Finding, Severity
 from components.validate.settings import ValidateSettings
+from components.validate.statistics import BIN
 
 _SCHEMAS = Path(__file__).parent / "schema"
 # Smaller than any measured drift: TFDV then reports them all, and the settings judge.
@@ -130,10 +131,10 @@ def _compare(schema: Any, table: str, settings: ValidateSettings) -> None:
     """Ask TFDV to measure drift of the columns that the settings name."""
     features = {feature.name: feature for feature in schema.feature}
     for name in settings.drift_categories.get(table, []):
-        feature = features.get(name) or schema.feature.add(name=name)
+        feature = features.get(name) or schema.feature.add(name=name, type="BYTES")
         feature.drift_comparator.infinity_norm.threshold = _MEASURE
     for name in settings.drift_numbers.get(table, []):
-        feature = features.get(name) or schema.feature.add(name=name)
+        feature = schema.feature.add(name=name + BIN, type="BYTES")
         feature.drift_comparator.jensen_shannon_divergence.threshold = _MEASURE
 
 
@@ -143,7 +144,7 @@ def _drift(
     now, before = present(statistics), present(baseline)
     findings = []
     for info in found.drift_skew_info:
-        column = info.path.step[0]
+        column = info.path.step[0].removesuffix(BIN)
         rows = (now.get(column, 0), before.get(column, 0))
         if min(rows) < settings.drift_rows:
             continue

@@ -9,7 +9,9 @@ from typing import Any
 
 import polars as pl
 
+from components.contract import columns as c
 from components.validate.findings import Finding
+from components.validate.statistics import BIN
 
 _TOP = 10
 _WIDTH, _HEIGHT = 240, 56
@@ -65,7 +67,9 @@ def render(
         dataset = found.datasets[0]
         before = {_name(f): f for f in baseline[table].datasets[0].features} if table in baseline else {}
         parts.append(f"<h2>{escape(table.capitalize())}</h2><p>{dataset.num_examples:,} rows</p>")
-        features = sorted(dataset.features, key=_name)
+        hours = f"{c.TIMESTAMP}{BIN}"
+        shown = (f for f in dataset.features if not _name(f).endswith(BIN) or _name(f) == hours)
+        features = sorted(shown, key=_name)
         cards = (_card(f, before.get(_name(f)), dataset.num_examples) for f in features)
         parts.append(f'<div class="cards">{"".join(cards)}</div>')
     if baseline:
@@ -107,11 +111,15 @@ def _card(feature: Any, before: Any | None, rows: int) -> str:
         drawing = _bars(_histogram(numbers), _WIDTH, _HEIGHT)
     elif kind == "string_stats":
         notes.append(f"{numbers.unique:,} different")
-        # A column of identifiers has no words worth listing.
-        drawing = "" if numbers.unique > there / 2 else _words(feature, before)
+        if _name(feature).endswith(BIN):
+            drawing = _bars([share for _, share in sorted(_shares(feature).items())], _WIDTH, _HEIGHT)
+        else:
+            # A column of identifiers has no words worth listing.
+            drawing = "" if numbers.unique > there / 2 else _words(feature, before)
     else:
         drawing = ""
-    return f'<div class="card"><h3>{escape(_name(feature))}</h3>{drawing}<p>{"; ".join(notes)}</p></div>'
+    title = _name(feature).replace(BIN, ", hour of the day (UTC)")
+    return f'<div class="card"><h3>{escape(title)}</h3>{drawing}<p>{"; ".join(notes)}</p></div>'
 
 
 def _histogram(numbers: Any) -> list[float]:

@@ -33,8 +33,8 @@ class ValidateSettings(StepSettings):
         description="columns whose shares are compared with the current release (L-infinity)",
     )
     drift_numbers: dict[str, list[str]] = Field(
-        {"events": ["dwell_seconds", "progress", "rating", "hour"], "pages": ["duration_seconds"]},
-        description="columns whose distribution is compared with the current release (Jensen-Shannon)",
+        {"events": ["dwell_seconds", "progress", "rating", "timestamp"], "pages": ["duration_seconds"]},
+        description="numbers, and times by their hour, compared with the current release (Jensen-Shannon)",
     )
     drift_warn: float = Field(0.1, ge=0, le=1, description="drift that is reported")
     drift_stop: float = Field(0.3, ge=0, le=1, description="drift that stops the run")

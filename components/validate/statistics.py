@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,23 @@ from components.contract import columns as c
 _LEFT_OUT = (c.EVENT_ID, c.REQUEST_ID)
 _BATCH = 1 << 16
 _SUFFIX = ".pb"
+# Named in full: as DirectRunner, Beam would first try to download another runner.
+_LOCAL = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+BIN = "_bin"
 
 
-def examples(batch: pa.RecordBatch) -> pa.RecordBatch:
+def examples(batch: pa.RecordBatch, binned: Sequence[str] = ()) -> pa.RecordBatch:
     """Put a batch into TFDV's form: each column a list per row, missing where the value is null.
 
-    Numbers become floats; times and truth values whole numbers. The timestamp also gives the hour,
-    and a body its length: texts of megabytes have no distribution.
+    Numbers become floats; times and truth values whole numbers. A body gives its length only: texts
+    of megabytes have no distribution.
+
+    Parameters
+    ----------
+    batch : pyarrow.RecordBatch
+    binned : sequence of str
+        Columns that also get a ``_bin``. TFDV's own bins follow each data set's range, so that one
+        long dwell time moves them all and reads as drift; these stay.
 
     Examples
     --------
@@ -43,8 +53,6 @@ def examples(batch: pa.RecordBatch) -> pa.RecordBatch:
             shaped["body_characters"] = column.str.len_chars().cast(pl.Int64)
         elif dtype.is_temporal():
             shaped[name] = column.cast(pl.Datetime("us")).dt.epoch("s")
-            if name == c.TIMESTAMP:
-                shaped["hour"] = column.cast(pl.Datetime("us")).dt.hour().cast(pl.Int64)
         elif dtype == pl.Boolean:
             shaped[name] = column.cast(pl.Int64)
         elif dtype.is_numeric():
@@ -53,7 +61,29 @@ def examples(batch: pa.RecordBatch) -> pa.RecordBatch:
             shaped[name] = column
         elif dtype in (pl.Categorical, pl.Enum):
             shaped[name] = column.cast(pl.String)
+    for name in binned:
+        if name in shaped and (frame.schema[name].is_temporal() or frame.schema[name].is_numeric()):
+            shaped[name + BIN] = bins(frame[name])
     return pa.RecordBatch.from_pydict({name: _as_list(column) for name, column in shaped.items()})
+
+
+def bins(column: pl.Series) -> pl.Series:
+    """Name the bin of each value: the hour of a time, the power of two at or below a number.
+
+    Examples
+    --------
+    >>> bins(pl.Series([0.75, 0.0, None, 5, 4, -3])).to_list()
+    ['0.5', '0', None, '4', '4', 'below 0']
+    """
+    if column.dtype.is_temporal():
+        return column.cast(pl.Datetime("us")).dt.strftime("%H")
+    value = column.cast(pl.Float64)
+    powers = np.exp2(np.arange(-10, 41))
+    names = pl.Series(["0", *(f"{power:g}" for power in powers)])
+    place = np.searchsorted(powers, value.fill_null(0).to_numpy(), side="right")
+    frame = pl.DataFrame({"value": value, "name": names.gather(place)})
+    word = pl.when(pl.col("value") < 0).then(pl.lit("below 0")).otherwise("name")
+    return frame.select(pl.when(pl.col("value").is_not_null()).then(word).alias("bin"))["bin"]
 
 
 def _as_list(column: pl.Series) -> pa.Array:
@@ -71,27 +101,29 @@ def _as_list(column: pl.Series) -> pa.Array:
 class _Read(beam.DoFn):
     """Read one row group as batches in TFDV's form."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, binned: Sequence[str]) -> None:
+        self._path, self._binned = path, tuple(binned)
 
     def process(self, group: int) -> Iterator[pa.RecordBatch]:
         table = pq.ParquetFile(self._path)
         names = [name for name in table.schema_arrow.names if name not in _LEFT_OUT]
         for batch in table.iter_batches(_BATCH, row_groups=[group], columns=names):
-            yield examples(batch)
+            yield examples(batch, self._binned)
 
 
 def _write(statistics: Any, path: str) -> None:
     Path(path).write_bytes(statistics.SerializeToString())
 
 
-def generate(tables: Mapping[str, Path]) -> dict[str, Any]:
+def generate(tables: Mapping[str, Path], binned: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Compute the statistics of each table that has rows.
 
     Parameters
     ----------
     tables : mapping
         Parquet file of each table.
+    binned : mapping
+        Columns of each table that also get bins.
 
     Returns
     -------
@@ -102,12 +134,12 @@ def generate(tables: Mapping[str, Path]) -> dict[str, Any]:
 
     options = tfdv.StatsOptions(num_top_values=20, num_histogram_buckets=20)
     with tempfile.TemporaryDirectory() as folder:
-        with beam.Pipeline() as pipeline:
+        with beam.Pipeline(runner=_LOCAL) as pipeline:
             for table, path in tables.items():
                 _ = (
                     pipeline
                     | f"{table} row groups" >> beam.Create(range(pq.ParquetFile(path).num_row_groups))
-                    | f"read {table}" >> beam.ParDo(_Read(str(path)))
+                    | f"read {table}" >> beam.ParDo(_Read(str(path), binned.get(table, ())))
                     | f"statistics of {table}" >> tfdv.GenerateStatistics(options)
                     | f"write {table}" >> beam.Map(_write, f"{folder}/{table}{_SUFFIX}")
                 )

@@ -65,7 +65,7 @@ def run(
     filled = {name: path for name, path in paths.items() if rows[name]}
     found += [_empty(name) for name in _NEEDED if rows.get(name) == 0]
 
-    now = statistics.generate(filled)
+    now = statistics.generate(filled, chosen.drift_numbers)
     before, damaged = _baseline(Path(home))
     found += damaged
     for name in filled:

@@ -205,7 +205,7 @@ def _mandatory(
 ) -> NDArray[np.bool_]:
     """Some lone pages of the topics that the law asks for: for all, or for three roles."""
     compliance = np.isin(topic, [TOPIC_INDEX[name] for name in COMPLIANCE])
-    chosen = may & compliance & (rng.random(len(topic)) < 0.25)
+    chosen = may & compliance & (rng.random(len(topic)) < 0.4)
     everyone = rng.random(len(topic)) < 0.5
     some = rng.random((len(ROLES), len(topic))).argsort(axis=0) < 3
     return chosen & (everyone | some)

@@ -130,7 +130,7 @@ def _truth(
     role_topic = rng.normal(0, 0.45, (len(ROLES), len(TOPICS)))
     department_topic = rng.normal(0, 0.2, (len(DEPARTMENTS), len(TOPICS)))
     for row, (_, _, names, _) in enumerate(ROLES):
-        role_topic[row, [TOPIC_INDEX[name] for name in names]] += rng.uniform(0.8, 1.5, len(names))
+        role_topic[row, [TOPIC_INDEX[name] for name in names]] += rng.uniform(1.0, 2.0, len(names))
     for row, (_, names, _) in enumerate(DEPARTMENTS):
         department_topic[row, [TOPIC_INDEX[name] for name in names]] += rng.uniform(0.5, 1.1, len(names))
     truth = TruePreference(

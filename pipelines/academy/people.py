@@ -12,7 +12,7 @@ from components.contract import columns as c
 from pipelines.academy.truth import DAY
 from pipelines.academy.words import DEPARTMENTS, REGIONS, ROLES, SHIFTS
 
-TASTES = 6
+TASTES = 8
 _NEW_HIRES = 0.15
 _PER_STORE = 50
 

@@ -57,11 +57,11 @@ class Weights:
     news: float = 2.6
     news_days: float = 3.0
     news_base: float = -0.9
-    next_page: float = 2.0
-    just_before: float = 1.2
-    locked: float = -2.5
-    momentum: float = 1.2
-    mandatory: float = 1.3
+    next_page: float = 1.5
+    just_before: float = 0.8
+    locked: float = -2.0
+    momentum: float = 0.8
+    mandatory: float = 2.0
     induction: float = 2.0
     induction_days: float = 12.0
     seen: float = 0.06

@@ -77,6 +77,11 @@ def test_long_text_is_cut():
     assert words(["alpha"], ["beta " * 2_000_000], 10) == [["alpha", "beta", "beta"]]
 
 
+def test_text_without_spaces_is_cut_into_bounded_words():
+    found = words([None], ["x" * 100 + " top-down end- a"])
+    assert found == [["x" * 40, "x" * 40, "x" * 20, "top-down", "end", "a"]]
+
+
 def test_glued_words_come_apart():
     found = words([None, None], ["open library to read " * 5, "librarytoread libraryopen"])
     assert found[1] == ["librarytoread", "library", "open"]
@@ -173,7 +178,12 @@ def test_latent_vectors_keep_cosines_when_nothing_is_left_out():
 
 def test_pages_of_one_topic_are_neighbours(tmp_path):
     bodies, topic = invented(200, 200, topics=10)
-    figures = run(dataset(tmp_path / "data", [None] * 200, bodies), tmp_path / "model", before_stage=1)
+    figures = run(
+        dataset(tmp_path / "data", [None] * 200, bodies),
+        tmp_path / "model",
+        before_stage=1,
+        settings={"content_similarity": {"word_reads": 500_000}},
+    )
     neighbours = Neighbours.load(tmp_path / "model" / "neighbours.npz")
     assert (topic[neighbours.index[:, :10]] == topic[:, None]).mean() > 0.95
     vectors = Vectors.load(tmp_path / "model" / "vectors.npz").vectors

@@ -63,7 +63,7 @@ def parts(tmp_path):
         (folder / name / "inner" / "weights.npz").write_text(name)
     (folder / "statistics").mkdir()
     (folder / "statistics" / "events.pb").write_bytes(b"\x00")
-    (folder / "evaluation").write_text(json.dumps({"metrics": {"ndcg@10": 0.31, "by_role": {}}}))
+    (folder / "evaluation").write_text(json.dumps({"two_stage": {"ndcg": 0.31, "roles": {}}}))
     return {
         "dataset": folder / "dataset",
         "sources": {name: folder / name for name in SOURCES},
@@ -83,13 +83,13 @@ def test_release_holds_every_part_and_becomes_current(tmp_path, parts, monkeypat
         assert (made.part(name) / "inner" / "weights.npz").read_text() == name
     assert (made.ranker / "inner" / "weights.npz").read_text() == "ranker"
     assert (made.statistics / "events.pb").read_bytes() == b"\x00"
-    assert json.loads(made.evaluation.read_text())["metrics"]["ndcg@10"] == 0.31
+    assert json.loads(made.evaluation.read_text())["two_stage"]["ndcg"] == 0.31
     tables = Dataset.load(made.root)
     assert tables.interactions.height == 4
     assert tables.meta["sources"] == {"events": "f00d"}
     manifest = made.manifest
     assert manifest.kind == "bootstrap"
-    assert manifest.metrics == {"ndcg@10": 0.31}
+    assert manifest.metrics == {"ndcg": 0.31}
     assert manifest.lineage.run == "r1"
     assert manifest.lineage.parent is None
     assert manifest.lineage.data == {"span": [START - 3, START], "sources": {"events": "f00d"}}

@@ -100,6 +100,7 @@ def test_an_empty_catalogue(tmp_path):
     assert Vectors.load(tmp_path / "model" / "vectors.npz").vectors.shape == (0, 64)
 
 
+@pytest.mark.slow
 def test_runs_repeat_exactly_in_processes_with_different_hash_seeds():
     code = (
         "from components.skip_gram.model import *; import hashlib;"

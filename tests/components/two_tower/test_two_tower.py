@@ -14,9 +14,9 @@ from components.contract.dataset import (
 )
 from components.contract.query_tower import QueryTower
 from components.contract.sources import Vectors
+from components.contract.tf import tf
 from components.two_tower.component import two_tower
 from components.two_tower.examples import Examples
-from components.two_tower.legacy import tf
 from components.two_tower.model import PageFeatures, TwoTower, query_vectors
 from components.two_tower.settings import TwoTowerSettings
 from components.two_tower.step import run
@@ -262,9 +262,9 @@ def test_component(tmp_path):
         dataset=SimpleNamespace(path=str(dataset(tmp_path / "data", courses(20)))),
         content=SimpleNamespace(path=str(tmp_path / "content")),
         before_stage=1,
-        settings={"two_tower": {"epochs": 1, "dimensions": 4}},
+        settings={"two_tower": {"epochs": 1, "min_steps": 3, "dimensions": 4}},
         model=SimpleNamespace(path=str(tmp_path / "model")),
         metrics=SimpleNamespace(log_metric=logged.__setitem__),
     )
     assert QueryTower.load(tmp_path / "model").dimensions == 4
-    assert logged["epochs"] == 1
+    assert logged["steps"] == 3

@@ -185,7 +185,7 @@ FAULTS = {
     "role mix shifted": (role_mix, {("drift", "associates.role"): "stop"}),
     "hours shifted": (
         on_events(pl.col(c.TIMESTAMP).dt.offset_by("9h")),
-        {("drift", "events.hour"): "stop"},
+        {("drift", "events.timestamp"): "stop"},
     ),
     "views exported as completions": (
         on_events(sometimes(pl.lit("complete"), c.EVENT_TYPE, 5)),
@@ -222,15 +222,15 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found(tmp_path, monkeypatch, home, fault):
     spoil, expected = FAULTS[fault]
     findings, error = found(tmp_path, monkeypatch, spoil(academy()), home)
     assert {key: findings.get(key) for key in expected} == expected
     assert (error is not None) == ("stop" in expected.values())
-    # One fault, few findings: a unit fault also shows as drift, a lost hour or day as no more than itself.
-    columns = {place for _, place in findings}
-    assert columns <= {place for _, place in expected} | {"events.hour"} * ("time" in fault)
+    # What is sound is not blamed: a unit fault shows as drift too, but of the same column.
+    assert {place for _, place in findings} <= {place for _, place in expected}
 
 
 def tiny(tables):
@@ -262,7 +262,7 @@ LITTLE = {
         | {
             "events": tables["events"]
             .head(300)
-            .with_columns((pl.col(c.TIMESTAMP).first() + pl.duration(days=pl.int_range(pl.len()) ** 2 // 90)))
+            .with_columns(pl.col(c.TIMESTAMP).first() + pl.duration(days=pl.int_range(pl.len()) ** 2 // 90))
         }
     ),
 }
