@@ -47,9 +47,9 @@ SOURCE_STEPS = ("transitions", "neighbours", "skip_gram", "content_similarity", 
 class RetrievalSettings(StepSettings):
     """How histories become scores and scores become a shortlist."""
 
-    transition_steps: int = Field(3, ge=1, description="Latest pages whose next pages are proposed")
-    transition_decay: float = Field(0.5, gt=0, le=1, description="Weight of each page further back")
-    history_decay: float = Field(0.9, gt=0, le=1, description="The same, for the other history sources")
+    transition_steps: int = Field(5, ge=1, description="Latest pages whose next pages are proposed")
+    transition_decay: float = Field(0.7, gt=0, le=1, description="Weight of each page further back")
+    history_decay: float = Field(0.8, gt=0, le=1, description="The same, for the other history sources")
     history_size: int = Field(30, ge=1, description="Latest pages that those sources look at")
     quota: int = Field(50, ge=1, description="Pages that each source may propose")
     quotas: dict[str, int] = Field(default_factory=dict, description="Exceptions to quota, by source")

@@ -16,8 +16,8 @@ from components.contract.sources import Neighbours
 class NeighbourSettings(StepSettings):
     """Settings of the neighbours source."""
 
-    half_life_days: float = Field(365, gt=0, description="Age at which an interaction counts half")
-    ease_regularisation: float = Field(100, gt=0, description="Ridge penalty of EASE")
+    half_life_days: float = Field(1000, gt=0, description="Age at which an interaction counts half")
+    ease_regularisation: float = Field(50, gt=0, description="Ridge penalty of EASE")
     knn_shrinkage: float = Field(10, ge=0, description="Pseudo-count in the cosine's denominator")
     size: int = Field(200, ge=1, description="Neighbours kept for each page")
 

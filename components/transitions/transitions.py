@@ -15,9 +15,9 @@ from components.contract.sources import Neighbours
 class TransitionSettings(StepSettings):
     """Settings of the transitions source."""
 
-    steps: int = Field(3, ge=1, description="How far ahead a page counts as next")
+    steps: int = Field(5, ge=1, description="How far ahead a page counts as next")
     decay: float = Field(0.5, gt=0, le=1, description="Weight of each further step")
-    half_life_days: float = Field(365, gt=0, description="Age at which a transition counts half")
+    half_life_days: float = Field(1000, gt=0, description="Age at which a transition counts half")
     shrinkage: float = Field(5, ge=0, description="Pseudo-count that pulls rare rows towards nothing")
     size: int = Field(200, ge=1, description="Next pages kept for each page")
 

@@ -63,12 +63,18 @@ def _read(source: Path, name: str, columns: list[str]) -> pl.DataFrame:
 
 def _events(source: Path) -> pl.DataFrame:
     views = _read(source, "implicit_ratings_en.csv", ["user_id", "item_id", "created_at"])
+    # Some rows are alike to the second; each counts in the published protocol, so each gets an id.
+    views = views.with_columns(pl.format("view-{}", pl.int_range(pl.len())).alias(c.EVENT_ID))
     watched = _read(
         source, "explicit_ratings_en.csv", ["user_id", "item_id", "watch_percentage", "created_at"]
-    ).with_columns(progress=pl.col("watch_percentage").cast(pl.Float64) / 100)
+    ).with_columns(
+        pl.format("watch-{}", pl.int_range(pl.len())).alias(c.EVENT_ID),
+        progress=pl.col("watch_percentage").cast(pl.Float64) / 100,
+    )
     return (
         pl.concat([views, watched.drop("watch_percentage")], how="diagonal")
         .select(
+            c.EVENT_ID,
             pl.col("user_id").alias(c.ASSOCIATE_ID),
             pl.col("item_id").alias(c.PAGE_ID),
             pl.when(pl.col(c.PROGRESS) >= 1)
