@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.images import TRAIN
+from components.images import LIGHT, TRAIN
 
 
 @dsl.component(base_image=TRAIN, install_kfp_package=False)
@@ -40,7 +40,7 @@ def evaluate(
     roc.log_roc_curve(curve["fpr"], curve["tpr"], curve["threshold"])
 
 
-@dsl.component(base_image=TRAIN, install_kfp_package=False)
+@dsl.component(base_image=LIGHT, install_kfp_package=False)
 def gate(
     evaluation: dsl.Input[dsl.Artifact],
     home: str,
@@ -57,7 +57,7 @@ def gate(
         verdict: Every check with its value and bound.
         metrics: Checks and failures.
     """
-    from components.evaluate.step import run_gate
+    from components.evaluate.gate import run
 
-    for name, value in run_gate(evaluation.path, verdict.path, settings).items():
+    for name, value in run(evaluation.path, verdict.path, settings).items():
         metrics.log_metric(name, value)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from components.contract.errors import GateError
-from components.contract.settings import StepSettings
+from components.contract.files import atomic_file
+from components.contract.settings import StepSettings, section
 
 
 class GateSettings(StepSettings):
@@ -86,3 +90,20 @@ def enforce(results: list[dict[str, Any]]) -> None:
     if failed:
         reasons = "; ".join(f"{r['check']} {r['value']} against {r['bound']} ({r['note']})" for r in failed)
         raise GateError(f"release held back: {reasons}. The last release stays current.")
+
+
+def run(
+    evaluation: Path | str, verdict_out: Path | str, settings: Mapping[str, Any] | None = None
+) -> dict[str, float]:
+    """Write the verdict and raise when the release is held back.
+
+    Raises
+    ------
+    GateError
+        Names each failed check.
+    """
+    results = check(json.loads(Path(evaluation).read_text()), section(settings, "gate", GateSettings))
+    with atomic_file(verdict_out) as aside:
+        aside.write_text(json.dumps(results, indent=1))
+    enforce(results)
+    return {"checks": len(results), "failed": sum(not row["passed"] for row in results)}

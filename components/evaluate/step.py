@@ -1,4 +1,4 @@
-"""The evaluate and gate steps."""
+"""The evaluate step."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from components.contract.errors import ReleaseError
 from components.contract.examples import Examples
 from components.contract.files import atomic_file
 from components.contract.ranking import Ranker
-from components.contract.settings import section
 from components.evaluate.evaluation import evaluate, roc
-from components.evaluate.gate import GateSettings, check, enforce
 from components.evaluate.report import render
 
 
@@ -61,20 +59,3 @@ def _champion(home: Path | str | None) -> Ranker | None:
         return Ranker(path)
     except ReleaseError:
         return None
-
-
-def run_gate(
-    evaluation: Path | str, verdict_out: Path | str, settings: Mapping[str, Any] | None = None
-) -> dict[str, float]:
-    """Write the verdict and raise when the release is held back.
-
-    Raises
-    ------
-    GateError
-        Names each failed check.
-    """
-    results = check(json.loads(Path(evaluation).read_text()), section(settings, "gate", GateSettings))
-    with atomic_file(verdict_out) as aside:
-        aside.write_text(json.dumps(results, indent=1))
-    enforce(results)
-    return {"checks": len(results), "failed": sum(not row["passed"] for row in results)}
