@@ -320,13 +320,13 @@ def evaluate(
 
     python -m pipelines evaluate --data data --protocol lastout
     """
-    from components.evaluate.protocol import evaluate_protocol
+    from pipelines.protocol import evaluate_protocol
 
     chosen = read_settings(settings, set_)
     with tempfile.TemporaryDirectory() as folder, err.status("starting") as status:
         result = evaluate_protocol(
             data=data,
-            protocol=str(protocol),
+            protocol=protocol.value,
             settings=chosen,
             workdir=workdir or Path(folder),
             progress=status.update,

@@ -43,6 +43,9 @@ class Ranker:
                 f"{path}: the ranker takes other features than this version computes; train it again"
             )
         self._signatures = self._model.signatures
+        missing = {"serving_default", "encode", "score"} - set(self._signatures)
+        if missing:
+            raise ReleaseError(f"{path}: the ranker lacks the signatures {sorted(missing)}; train it again")
 
     def bind(self, values: Mapping[str, NDArray[np.str_]]) -> BoundRanker:
         """Look all values of a catalogue up once, so that scoring handles codes and no text.

@@ -6,7 +6,7 @@
     HOME/releases/<name>/
         manifest.json                    checksums, figures, lineage
         pages.parquet associates.parquet interactions.parquet page_days.parquet meta.json
-        sources/<source>/ ranker/ statistics/ evaluation.json
+        sources/<source>/ holdout/<source>/ ranker/ statistics/ evaluation.json
 
 A release folder is complete or absent, and never changes. The tables at its root are a
 :class:`~components.contract.dataset.Dataset` with the recent history of each associate.
@@ -108,7 +108,7 @@ class Release:
         return self.manifest.name
 
     def part(self, name: str) -> Path:
-        """Path of a part: a source, ``ranker``, ``statistics`` or ``evaluation.json``.
+        """Path of a part: a source, ``holdout/<source>``, ``ranker``, ``statistics`` or ``evaluation.json``.
 
         Raises
         ------

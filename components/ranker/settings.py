@@ -24,7 +24,7 @@ class RankerSettings(StepSettings):
     epochs: int = Field(8, ge=1, description="Most passes over the examples")
     patience: int = Field(2, ge=1, description="Passes without a better validation loss before stopping")
     validation_share: float = Field(0.15, gt=0, lt=1, description="Latest requests kept to choose the epoch")
-    pointwise_weight: float = Field(0.3, ge=0, description="Weight of the log loss beside the listwise loss")
+    pointwise_weight: float = Field(0.0, ge=0, description="Weight of the log loss beside the listwise loss")
     refit: bool = Field(True, description="Train again on all requests for the chosen number of passes")
     members: int = Field(1, ge=1, description="Networks from different seeds whose logits are averaged")
     ablations: bool = Field(True, description="Also train one without the FM and one without the deep part")

@@ -106,7 +106,9 @@ class _Trainer:
         with tf.GradientTape() as tape:
             logits = self.net(numeric, codes, step)
             loss = listwise_loss(logits, row, label)
-            total = loss + self.settings.pointwise_weight * pointwise_loss(logits, row, label)
+            total = loss
+            if self.settings.pointwise_weight:
+                total += self.settings.pointwise_weight * pointwise_loss(logits, row, label)
             total += self.settings.l2 * tf.add_n([tf.nn.l2_loss(v) for v in self.net.decayed])
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(total, variables)]
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))

@@ -85,6 +85,7 @@ def build_release(
     kind: Kind,
     dataset: Path | str,
     sources: Mapping[str, Path | str],
+    holdout: Mapping[str, Path | str],
     ranker: Path | str,
     evaluation: Path | str,
     statistics: Path | str,
@@ -103,6 +104,9 @@ def build_release(
         Preprocessed dataset.
     sources : mapping
         Folder of each of :data:`~components.contract.release.SOURCES`, fitted on everything.
+    holdout : mapping
+        Folders of the embedding sources fitted before the holdout: a daily run, which takes the
+        embeddings over, judges with these, so that its figures do not come from the holdout itself.
     ranker, evaluation, statistics : Path or str
         The other parts.
     history : int
@@ -132,6 +136,8 @@ def build_release(
         tables.rmdir()
         for name in SOURCES:
             _place(Path(sources[name]), folder / "sources" / name)
+        for name, path in holdout.items():
+            _place(Path(path), folder / "holdout" / name)
         _place(Path(ranker), folder / "ranker")
         _place(Path(statistics), folder / "statistics")
         shutil.copyfile(report, folder / "evaluation.json")

@@ -16,6 +16,8 @@ def release(
     content_similarity: dsl.Input[dsl.Model],
     two_tower: dsl.Input[dsl.Model],
     trending: dsl.Input[dsl.Model],
+    holdout_skip_gram: dsl.Input[dsl.Model],
+    holdout_two_tower: dsl.Input[dsl.Model],
     ranker: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
     statistics: dsl.Input[dsl.Artifact],
@@ -36,6 +38,8 @@ def release(
         content_similarity: Neighbours by text.
         two_tower: Retrieval model.
         trending: Trend counters.
+        holdout_skip_gram: Page embeddings fitted before the holdout, for honest figures of daily runs.
+        holdout_two_tower: The same of the retrieval model.
         ranker: The DeepFM.
         evaluation: Report on the holdout, kept in the release.
         statistics: Statistics of the data, the next run's drift baseline.
@@ -63,6 +67,7 @@ def release(
         kind=kind,
         dataset=dataset.path,
         sources={name: model.path for name, model in models.items() if name != "ranker"},
+        holdout={"skip_gram": holdout_skip_gram.path, "two_tower": holdout_two_tower.path},
         ranker=ranker.path,
         evaluation=evaluation.path,
         statistics=statistics.path,

@@ -31,6 +31,7 @@ def run(
     kind: str,
     dataset: Path | str,
     sources: Mapping[str, Path | str],
+    holdout: Mapping[str, Path | str],
     ranker: Path | str,
     evaluation: Path | str,
     statistics: Path | str,
@@ -44,7 +45,7 @@ def run(
     ----------
     home : Path or str
         Folder of all releases.
-    kind, dataset, sources, ranker, evaluation, statistics, inherited
+    kind, dataset, sources, holdout, ranker, evaluation, statistics, inherited
         See :func:`~components.release.build.build_release`.
     run_id : str
         Pipeline run, for the lineage.
@@ -63,6 +64,7 @@ def run(
         kind=_kind(kind),
         dataset=dataset,
         sources=sources,
+        holdout=holdout,
         ranker=ranker,
         evaluation=evaluation,
         statistics=statistics,

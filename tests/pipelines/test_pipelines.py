@@ -111,7 +111,7 @@ def test_steps(compiled):
         "ranker",
     ]
     assert functions["bootstrap"] == functions["monthly_ranker"] == sorted(full)
-    daily = [*common, *COUNTS, *COUNTS, "candidates", "from_release", "from_release", "from_release"]
+    daily = [*common, *COUNTS, *COUNTS, "candidates", *["from_release"] * 5]
     assert functions["daily_candidates"] == sorted(daily)
     weekly = [*common, *COUNTS, *COUNTS, *VECTORS, *VECTORS, "candidates", "from_release"]
     assert functions["weekly_embeddings"] == sorted(weekly)

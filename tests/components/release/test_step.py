@@ -67,6 +67,7 @@ def parts(tmp_path):
     return {
         "dataset": folder / "dataset",
         "sources": {name: folder / name for name in SOURCES},
+        "holdout": {name: folder / name for name in ("skip_gram", "two_tower")},
         "ranker": folder / "ranker",
         "evaluation": folder / "evaluation",
         "statistics": folder / "statistics",
@@ -178,6 +179,8 @@ def test_components_hand_over_paths_and_record_what_was_inherited(tmp_path, part
 
     models = {name: artifact(dsl.Model, path) for name, path in parts["sources"].items()}
     models["ranker"] = artifact(dsl.Model, parts["ranker"])
+    for name, path in parts["holdout"].items():
+        models[f"holdout_{name}"] = artifact(dsl.Model, path)
     rest = {
         "dataset": artifact(dsl.Dataset, parts["dataset"]),
         "evaluation": artifact(dsl.Artifact, parts["evaluation"]),
@@ -191,6 +194,8 @@ def test_components_hand_over_paths_and_record_what_was_inherited(tmp_path, part
     first = load(home)
     assert metrics.metadata["release"] == first.name
     assert first.manifest.lineage.inherited == {}
+
+    assert sorted(path.name for path in first.part("holdout").iterdir()) == ["skip_gram", "two_tower"]
 
     taken, metrics = artifact(dsl.Model, tmp_path / "taken"), dsl.Metrics()
     from_release.python_func(home=home, part="ranker", model=taken, metrics=metrics)
