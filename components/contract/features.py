@@ -301,7 +301,6 @@ class FeatureBuilder:
     def _categories(self, requests: Requests, shortlist: Shortlist) -> NDArray[np.int32]:
         row, page = shortlist.row, shortlist.page
         last = requests.history_page[:, 0]
-        ranks = np.stack([shortlist.ranks[name] for name in SOURCES])
         per_request = {
             **{
                 n: _look_up(self.values[n], requests.attributes[n])
@@ -316,7 +315,7 @@ class FeatureBuilder:
             "page_id": page + 1,
             "topic": self._topic_code[page],
             "format": self._format_code[page],
-            "first_source": ranks.argmin(axis=0) + 1,
+            "first_source": shortlist.source + 1,
         }
         codes = np.empty((len(row), len(CATEGORICAL)), np.int32)
         for column, name in enumerate(CATEGORICAL):

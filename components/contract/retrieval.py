@@ -97,6 +97,8 @@ class Eligibility:
         published = pages["published_at"].fill_null(-np.inf).to_numpy()
         retired = pages["retired"].fill_null(False).to_numpy()
         self.available = np.where(retired, np.inf, published)
+        # Newest 1, oldest 0.
+        self.newness = np.argsort(np.argsort(published, kind="stable")) / max(pages.height - 1, 1)
         named = (
             pages.select(pl.col("roles").list.drop_nulls())
             .with_row_index("page")
@@ -135,12 +137,15 @@ class Shortlist:
         What each source says of every page (pages that must not be shown score 0).
     ranks : dict of str to array of int32, shape (N,)
         0-based rank of each candidate in each source's own list; the quota where it is not in it.
+    source : array of int32, shape (N,)
+        Which of ``SOURCES`` has the candidate highest in its list; -1 where no list holds it.
     """
 
     row: NDArray[np.int32]
     page: NDArray[np.int32]
     scores: dict[str, NDArray[np.float32]]
     ranks: dict[str, NDArray[np.int32]]
+    source: NDArray[np.int32]
 
 
 class Retriever:
@@ -239,13 +244,17 @@ class Retriever:
     def shortlist(self, requests: Requests, trends: Mapping[str, NDArray[np.float32]]) -> Shortlist:
         """Unite the best pages of every source; the fused reciprocal rank settles who stays.
 
-        Reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009.
+        Reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009. Where the sources name
+        fewer pages than the shortlist holds, the most opened and then the newest fill it, so that
+        nobody gets an empty list while there are pages to show.
         """
         scores = self.score(requests, trends)
         allowed = self.allowed(requests)
         batch, pages = allowed.shape
-        fused = np.zeros((batch, pages), np.float32)
+        fused = self._fill(allowed, trends["popularity"])
         rank_planes = {}
+        first = np.full((batch, pages), np.iinfo(np.int32).max, np.int32)
+        source = np.full((batch, pages), -1, np.int32)
         for name in SOURCES:
             scores[name] = np.where(allowed, scores[name], 0)
             quota = min(self.settings.quota_of(name), pages)
@@ -255,6 +264,10 @@ class Retriever:
             rows, places = np.nonzero(good)
             plane[rows, best[rows, places]] = places
             fused[rows, best[rows, places]] += 1 / (60 + places.astype(np.float32))
+            higher = good & (plane < first)[np.arange(batch)[:, None], best]
+            rows, places = np.nonzero(higher)
+            first[rows, best[rows, places]] = places
+            source[rows, best[rows, places]] = SOURCES.index(name)
             rank_planes[name] = plane
         for name in LAST_PAGE:
             scores[name] = np.where(allowed, scores[name], 0)
@@ -267,7 +280,34 @@ class Retriever:
             page=page.astype(np.int32),
             scores=scores,
             ranks={name: plane[rows, page] for name, plane in rank_planes.items()},
+            source=source[rows, page],
         )
+
+    def _fill(self, allowed: NDArray[np.bool_], popularity: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores below any fused rank that put the most opened, then the newest allowed pages first."""
+        most = np.maximum(popularity.max(axis=1, keepdims=True), 1)
+        return np.where(allowed, 1e-6 * (1 + popularity / most + 1e-3 * self.eligibility.newness), 0).astype(
+            np.float32
+        )
+
+    def evidence(self, source: str, requests: Requests, row: int, page: int) -> int:
+        """The page of a request's history that most made a source propose a candidate; -1 if none."""
+        history = requests.history_page[row, : self.settings.history_size]
+        history = history[history >= 0]
+        decay = self.settings.history_decay
+        if source == "transitions":
+            history = history[: self.settings.transition_steps]
+            decay = self.settings.transition_decay
+        weight = np.power(decay, np.arange(len(history)))
+        if source in self._spread:
+            lists = self._spread[source]
+            said = np.where(lists.index[history] == page, lists.score[history], 0).sum(axis=1)
+        elif source == "skip_gram":
+            said = np.maximum(self._skip_gram[history] @ self._skip_gram[page], 0)
+        else:
+            return -1
+        said = said * weight
+        return int(history[said.argmax()]) if len(said) and said.max() > 0 else -1
 
 
 def load_retriever(

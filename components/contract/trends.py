@@ -166,7 +166,8 @@ class TrendCounters:
         found = {}
         for trend in TRENDS:
             group = self._group(trend.segment, requests.time, requests.attributes)
-            decay = np.exp(-trend.rate * (requests.time - self.reference))
+            # A request from before the counts is answered as of the counts.
+            decay = np.exp(-trend.rate * np.maximum(requests.time - self.reference, 0))
             found[trend.name] = (self.counts[trend.name][group] * decay[:, None]).astype(np.float32)
         return found
 

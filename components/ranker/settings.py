@@ -18,7 +18,7 @@ class RankerSettings(StepSettings):
     field_dropout: float = Field(
         0.2, ge=0, lt=1, description="Share of categorical values hidden in training"
     )
-    l2: float = Field(1e-4, ge=0, description="Weight decay")
+    l2: float = Field(1e-3, ge=0, description="Weight decay")
     learning_rate: float = Field(1e-3, gt=0, description="Of Adam")
     batch_requests: int = Field(64, ge=1, description="Requests in a batch")
     epochs: int = Field(8, ge=1, description="Most passes over the examples")

@@ -90,6 +90,7 @@ def build_release(
     evaluation: Path | str,
     statistics: Path | str,
     history: int,
+    settings: Mapping[str, Any] | None = None,
     run: str = "",
     inherited: Mapping[str, str] | None = None,
 ) -> Release:
@@ -111,6 +112,8 @@ def build_release(
         The other parts.
     history : int
         Interactions kept for each associate.
+    settings : mapping, optional
+        The run's settings: the server retrieves with the ones that the ranker was trained with.
     run : str
         Pipeline run, for the lineage.
     inherited : mapping, optional
@@ -141,6 +144,7 @@ def build_release(
         _place(Path(ranker), folder / "ranker")
         _place(Path(statistics), folder / "statistics")
         shutil.copyfile(report, folder / "evaluation.json")
+        (folder / "settings.json").write_text(json.dumps(dict(settings or {}), indent=1))
 
     span = data.meta.get("span") or [0.0, 0.0]
     return write_release(

@@ -69,6 +69,7 @@ def run(
         evaluation=evaluation,
         statistics=statistics,
         history=chosen.history,
+        settings=settings,
         run=run_id,
         inherited=inherited,
     )
