@@ -23,7 +23,7 @@ RUN extra=$([ "$GPU" = 1 ] && echo '[and-cuda]' || true) && \
     pip install -c /requirements.txt "tensorflow$extra" tf-keras tensorflow-recommenders matplotlib
 
 FROM build AS build-serving
-RUN pip install -c /requirements.txt kserve tensorflow tf-keras typer rich prometheus-client
+RUN pip install -c /requirements.txt kserve tensorflow tf-keras typer pydantic-settings prometheus-client
 
 FROM ${BASE} AS runtime
 ARG VERSION=dev

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,6 @@ import structlog
 import typer
 
 log = structlog.get_logger()
-_QUIET = ("kserve", "kserve.trace", "uvicorn", "uvicorn.access", "uvicorn.error")
 
 
 def serve(
@@ -76,8 +76,12 @@ def _start(home: Path | None, release: Path | None, port: int, store: Path | Non
     if store:
         app.include_router(events.routes(engine, settings))
     server = ModelServer(http_port=port, workers=1, enable_grpc=False, enable_latency_logging=False)
-    for name in _QUIET:
+    # KServe logs every 4xx with its stack; failures of our own are logged where they happen.
+    for name in ("kserve", "kserve.trace"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in ("uvicorn", "uvicorn.access", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
     example = engine.examples()[:1] or ["A1"]
     log.info("serving", pages=engine.pages, port=port)
     sys.stderr.write(

@@ -9,7 +9,7 @@ import orjson
 import polars as pl
 import structlog
 from fastapi import APIRouter, Request
-from fastapi.responses import ORJSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 
 from components.contract import columns as c
 from components.contract.tables import check
@@ -122,7 +122,7 @@ def routes(engine: Engine, settings: ServingSettings) -> APIRouter:
             "unknown_pages": len(unknown),
             "rejected": rejected,
         }
-        return ORJSONResponse(answer, status_code=202 if events else 422)
+        return JSONResponse(answer, status_code=202 if events else 422)
 
     @router.delete("/v1/associates/{associate_id}", status_code=204)
     async def delete_associate(associate_id: str) -> Response:

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import structlog
 from fastapi import FastAPI, Request
-from fastapi.responses import ORJSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import RequestError
@@ -38,11 +38,13 @@ class RequestLimits:
             return
         headers = dict(scope["headers"])
         request_id = headers.get(b"x-request-id", b"")[:64] or uuid4().hex.encode()
-        # KServe decodes bodies by their content type and fails without one.
-        extra = [] if b"content-type" in headers else [(b"content-type", b"application/json")]
-        if b"x-request-id" not in headers:
-            extra.append((b"x-request-id", request_id))
-        scope = {**scope, "headers": [*scope["headers"], *extra]}
+        kept = [
+            (name, value)
+            for name, value in scope["headers"]
+            if name not in (b"x-request-id", *_replaced(headers))
+        ]
+        added = [(b"x-request-id", request_id), *((name, b"application/json") for name in _replaced(headers))]
+        scope = {**scope, "headers": kept + added}
         declared = headers.get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > self._limit:
             await self._refuse(scope, receive, send)
@@ -74,14 +76,20 @@ class RequestLimits:
             structlog.contextvars.unbind_contextvars("request_id")
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = ORJSONResponse({"error": f"body: larger than {self._limit} bytes"}, status_code=413)
+        answer = JSONResponse({"error": f"body: larger than {self._limit} bytes"}, status_code=413)
         await answer(scope, receive, send)
+
+
+def _replaced(headers: dict[bytes, bytes]) -> tuple[bytes, ...]:
+    """KServe decodes bodies by their content type: none, and curl's default, stand for JSON."""
+    kind = headers.get(b"content-type", b"").split(b";")[0].strip()
+    return (b"content-type",) if kind in (b"", b"application/x-www-form-urlencoded") else ()
 
 
 async def request_error(_: Request, error: Exception) -> Response:
     """A 4xx that names the field."""
     status = error.status if isinstance(error, RequestError) else 400
-    return ORJSONResponse({"error": str(error)}, status_code=status)
+    return JSONResponse({"error": str(error)}, status_code=status)
 
 
 def install(app: FastAPI, max_body_bytes: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from uuid import uuid4
 
 import structlog
 from kserve import InferOutput, InferRequest, InferResponse, Model
@@ -60,9 +61,13 @@ class Recommender(Model):
         """
         v2 = isinstance(payload, InferRequest)
         instances = parse_instances(_from_v2(payload) if v2 else payload, self._settings)
-        with LATENCY.labels(self._engine.name).time():
-            # A thread keeps the event loop free to answer liveness probes.
-            answers = await asyncio.to_thread(self._engine.recommend, instances)
+        try:
+            with LATENCY.labels(self._engine.name).time():
+                # A thread keeps the event loop free to answer liveness probes.
+                answers = await asyncio.to_thread(self._engine.recommend, instances)
+        except Exception as error:
+            log.exception("predict failed")
+            raise RequestError("internal error; the log has it under the request's id", 500) from error
         for answer in answers:
             INSTANCES.labels(self._engine.name, answer["fallback"] or "none").inc()
             for item in answer["items"]:
@@ -93,4 +98,4 @@ def _no_constant(name: str) -> None:
 
 def _to_v2(request: InferRequest, answers: list[dict[str, Any]]) -> InferResponse:
     tensor = InferOutput("predictions", [len(answers)], "BYTES", [json.dumps(answer) for answer in answers])
-    return InferResponse(request.id, NAME, [tensor])
+    return InferResponse(request.id or uuid4().hex, NAME, [tensor])

@@ -1,5 +1,7 @@
 """KFP component of the candidates step."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.images import LIGHT
@@ -14,10 +16,10 @@ def candidates(
     content_similarity: dsl.Input[dsl.Model],
     two_tower: dsl.Input[dsl.Model],
     stage: int,
-    settings: dict,
+    settings: dict[str, Any],
     examples: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
-):
+) -> None:
     """Shortlist pages from all sources for every request of a stage, with features and labels.
 
     Args:

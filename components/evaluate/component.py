@@ -1,5 +1,7 @@
 """KFP components of the evaluate and gate steps."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.images import LIGHT, TRAIN
@@ -11,12 +13,12 @@ def evaluate(
     examples: dsl.Input[dsl.Dataset],
     ranker: dsl.Input[dsl.Model],
     home: str,
-    settings: dict,
+    settings: dict[str, Any],
     evaluation: dsl.Output[dsl.Artifact],
     report: dsl.Output[dsl.HTML],
     roc: dsl.Output[dsl.ClassificationMetrics],
     metrics: dsl.Output[dsl.Metrics],
-):
+) -> None:
     """Judge the two stages on the holdout, beside each source, the ablations and the champion.
 
     Args:
@@ -44,10 +46,10 @@ def evaluate(
 def gate(
     evaluation: dsl.Input[dsl.Artifact],
     home: str,
-    settings: dict,
+    settings: dict[str, Any],
     verdict: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
-):
+) -> None:
     """Hold the release back when a floor is missed or the champion is better, overall or for a cohort.
 
     Args:

@@ -1,5 +1,7 @@
 """KFP component of the neighbours step."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.images import LIGHT
@@ -9,10 +11,10 @@ from components.images import LIGHT
 def neighbours(
     dataset: dsl.Input[dsl.Dataset],
     before_stage: int,
-    settings: dict,
+    settings: dict[str, Any],
     model: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
-):
+) -> None:
     """Fit EASE and item-kNN: pages that the same associates open.
 
     Args:

@@ -1,5 +1,7 @@
 """KFP component of the ranker step."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.images import TRAIN
@@ -8,10 +10,10 @@ from components.images import TRAIN
 @dsl.component(base_image=TRAIN, install_kfp_package=False)
 def ranker(
     examples: dsl.Input[dsl.Dataset],
-    settings: dict,
+    settings: dict[str, Any],
     model: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
-):
+) -> None:
     """Train the DeepFM that orders the shortlist.
 
     Args:

@@ -1,5 +1,7 @@
 """KFP component of the trending step."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.images import LIGHT
@@ -9,10 +11,10 @@ from components.images import LIGHT
 def trending(
     dataset: dsl.Input[dsl.Dataset],
     before_stage: int,
-    settings: dict,
+    settings: dict[str, Any],
     model: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
-):
+) -> None:
     """Count what is opened now: everywhere, by role, shift and time of day, with exponential decay.
 
     Args:
