@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import structlog
 import typer
+
+from components.contract.errors import ReleaseError, WaymarkError
 
 log = structlog.get_logger()
 
@@ -26,6 +29,9 @@ def serve(
         Path | None, typer.Option(help="One release folder, as KServe's storage initialiser mounts it.")
     ] = None,
     port: Annotated[int, typer.Option(help="Port of REST, health and metrics.", min=1, max=65535)] = 8080,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; 127.0.0.1 for this machine alone.")
+    ] = "0.0.0.0",
     store: Annotated[
         Path | None, typer.Option(help="File of the events; HOME/store/events.sqlite if not given.")
     ] = None,
@@ -40,31 +46,48 @@ def serve(
     if (home is None) == (release is None):
         raise typer.BadParameter("give either --home or --release")
     _configure_logs(log_level)
-    from components.contract.errors import WaymarkError
-
     try:
-        _start(home, release, port, store)
+        _start(home, release, host, port, store)
+    except ReleaseError as error:
+        _stop(f"{error}\nmake a release with: python -m pipelines run bootstrap --data DIR --home HOME")
     except WaymarkError as error:
-        log.error("cannot serve", error=str(error))
-        hint = "make a release with: python -m pipelines run bootstrap --data DIR --home HOME"
-        sys.stderr.write(f"error: {error}\n{hint}\n")
-        raise typer.Exit(1) from error
+        _stop(str(error))
 
 
-def _start(home: Path | None, release: Path | None, port: int, store: Path | None) -> None:
-    from kserve import ModelServer
+def _stop(message: str) -> NoReturn:
+    log.error("cannot serve", error=message)
+    sys.stderr.write(f"error: {message}\n")
+    raise typer.Exit(1)
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raise when the port is taken: uvicorn would say so only after the model is loaded."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise WaymarkError(
+                f"cannot listen at {host}:{port}: {error.strerror}; choose another --port"
+            ) from error
+
+
+def _start(home: Path | None, release: Path | None, host: str, port: int, store: Path | None) -> None:
+    from components.contract.release import load
+    from serving.settings import read_settings
+
+    # Before the large imports: a person who mistyped something should not wait for them.
+    found = load(release or home)  # type: ignore[arg-type]
+    settings = read_settings()
+    _check_free(host, port)
     from kserve.model_server import app
 
-    from components.contract.release import load
     from serving import events, http
     from serving import home as home_page
     from serving.engine import Engine
-    from serving.model import Recommender
-    from serving.settings import ServingSettings
+    from serving.model import Recommender, Server
     from serving.store import SQLiteStore
 
-    settings = ServingSettings()
-    found = load(release or home)  # type: ignore[arg-type]
     structlog.contextvars.bind_contextvars(release=found.name)
     if store is None and home is not None:
         store = home / "store" / "events.sqlite"
@@ -75,7 +98,7 @@ def _start(home: Path | None, release: Path | None, port: int, store: Path | Non
     app.include_router(home_page.routes(engine.name, engine.examples(), engine.last_event))
     if store:
         app.include_router(events.routes(engine, settings))
-    server = ModelServer(http_port=port, workers=1, enable_grpc=False, enable_latency_logging=False)
+    server = Server(host, port)
     # KServe logs every 4xx with its stack; failures of our own are logged where they happen.
     for name in ("kserve", "kserve.trace"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
-import structlog
+import polars as pl
 from numpy.typing import NDArray
 
 from components.contract import columns as c
@@ -21,21 +21,38 @@ from components.contract.release import Release
 from components.contract.requests import HISTORY, Requests
 from components.contract.retrieval import SOURCE_STEPS, SOURCES, RetrievalSettings, load_retriever
 from components.contract.settings import section
-from components.contract.trends import DAY, Openings, TrendCounters
-from serving.payloads import Instance, Visit, seconds
+from components.contract.trends import DAY, SEGMENTS, Openings, TrendCounters
+from serving.metrics import CANDIDATES, STAGE
+from serving.payloads import MOST_EXCLUDED, MOST_ITEMS, Instance, Visit
 from serving.reasons import reason
 from serving.store import Store, StoredEvent
 
-log = structlog.get_logger()
 _MANDATORY = NUMERIC.index("mandatory")
 _NOBODY = -1
+# Where no source names a page, and popularity and age alone put it on the shortlist.
+CATALOGUE = "catalogue"
 
 
 class _Past(NamedTuple):
     """Distinct pages that an associate opened, in order of time."""
 
-    page: list[int]
-    time: list[float]
+    page: NDArray[np.int32]
+    time: NDArray[np.float64]
+
+
+_NOTHING = _Past(np.empty(0, np.int32), np.empty(0))
+
+
+class _Attribute:
+    """One attribute of all associates: a number for each, and what the numbers stand for."""
+
+    def __init__(self, column: pl.Series):
+        text = column.fill_null("").to_numpy().astype(np.str_)
+        self._values, codes = np.unique(text, return_inverse=True)
+        self._codes = codes.astype(np.int32)
+
+    def __getitem__(self, row: int) -> str:
+        return "" if row == _NOBODY else str(self._values[self._codes[row]])
 
 
 @dataclass(frozen=True)
@@ -69,13 +86,17 @@ class Engine:
     def __init__(self, release: Release, store: Store | None = None):
         self.name = release.name
         self._store = store
-        self._lock = threading.Lock()
+        self._writing, self._counting = threading.Lock(), threading.Lock()
         dataset = Dataset.load(release.root)
         self._dataset = dataset
         settings = json.loads(release.part("settings.json").read_text())
         folders = {name: release.part(name) for name in SOURCE_STEPS}
+        retrieval = section(settings, "retrieval", RetrievalSettings)
+        # A candidate's features do not depend on how many there are, so a list may be longer than
+        # those that the ranker learned on; this long, what is excluded never empties an answer.
+        shortlist = max(retrieval.shortlist, MOST_ITEMS + MOST_EXCLUDED)
         self._retriever = load_retriever(
-            dataset.pages, folders, section(settings, "retrieval", RetrievalSettings)
+            dataset.pages, folders, retrieval.model_copy(update={"shortlist": shortlist})
         )
         self._features = FeatureBuilder(dataset)
         self._counters = TrendCounters.load(release.part("trending") / "counters.npz")
@@ -84,10 +105,7 @@ class Engine:
         self._page_ids = dataset.page_ids.tolist()
         self._page_row = {page_id: row for row, page_id in enumerate(self._page_ids)}
         self._associate_ids = dataset.associates[c.ASSOCIATE_ID].to_numpy().astype(np.str_)
-        self._attributes = {
-            name: dataset.associates[name].fill_null("").to_numpy().astype(np.str_)
-            for name in c.ASSOCIATE_ATTRIBUTES
-        }
+        self._attributes = {name: _Attribute(dataset.associates[name]) for name in c.ASSOCIATE_ATTRIBUTES}
         self._hired = dataset.associates["hired_at"].to_numpy().astype(np.float64)
         owner = dataset.column(c.ASSOCIATE)
         self._bounds = np.searchsorted(owner, np.arange(len(self._associate_ids) + 1))
@@ -129,7 +147,7 @@ class Engine:
             row = self._page_row.get(event.page_id)
             if row is None:
                 continue
-            pages = seen.setdefault(event.associate_id, set(self._released(event.associate_id).page))
+            pages = seen.setdefault(event.associate_id, set(self._released(event.associate_id).page.tolist()))
             if row not in pages:
                 pages.add(row)
                 fresh.append(event)
@@ -139,37 +157,28 @@ class Engine:
         if not events:
             return
         rows = [self._find(event.associate_id) for event in events]
-        attributes = {
-            name: np.array(["" if row == _NOBODY else str(self._attributes[name][row]) for row in rows])
-            for name in c.ASSOCIATE_ATTRIBUTES
-        }
-        self._counters.add(
-            Openings(
-                np.array([event.time for event in events]),
-                np.array([self._page_row[event.page_id] for event in events], np.int32),
-                attributes,
-            )
-        )
+        attributes = {name: np.array([self._attributes[name][row] for row in rows]) for name in SEGMENTS}
+        pages = np.array([self._page_row[event.page_id] for event in events], np.int32)
+        with self._counting:
+            self._counters.add(Openings(np.array([event.time for event in events]), pages, attributes))
 
     def observe(self, events: Sequence[StoredEvent]) -> int:
         """Store events and let the next request see them; returns how many were new."""
         if self._store is None:
             raise RuntimeError("this server keeps no events")
-        with self._lock:
-            before: dict[str, set[int]] = {}
-            for event in events:
-                if event.associate_id not in before:
-                    before[event.associate_id] = set(self._past(event.associate_id).page)
+        # One writer at a time; readers do not wait for the disk.
+        with self._writing:
+            before = {
+                associate_id: set(self._past(associate_id).page.tolist())
+                for associate_id in {event.associate_id for event in events}
+            }
             added = self._store.append(events)
             first = []
             for event in sorted(added, key=lambda event: event.time):
                 row = self._page_row.get(event.page_id)
-                if (
-                    event.event_type in c.ENGAGEMENTS
-                    and row is not None
-                    and row not in before[event.associate_id]
-                ):
-                    before[event.associate_id].add(row)
+                seen = before[event.associate_id]
+                if event.event_type in c.ENGAGEMENTS and row is not None and row not in seen:
+                    seen.add(row)
                     first.append(event)
             self._count(first)
         return len(added)
@@ -178,7 +187,7 @@ class Engine:
         """Remove an associate: events, history and attributes are not known any more."""
         if self._store is None:
             raise RuntimeError("this server keeps no events")
-        with self._lock:
+        with self._writing:
             self._store.forget(associate_id)
             self._forgotten.add(associate_id)
 
@@ -192,88 +201,84 @@ class Engine:
     def _released(self, associate_id: str | None) -> _Past:
         row = self._find(associate_id)
         if row == _NOBODY:
-            return _Past([], [])
+            return _NOTHING
         part = slice(self._bounds[row], self._bounds[row + 1])
-        return _Past(self._page[part].tolist(), self._time[part].tolist())
+        return _Past(self._page[part], self._time[part])
 
     def _past(self, associate_id: str | None, more: Sequence[tuple[str, float]] = ()) -> _Past:
         """First visits to distinct pages: the release's, the store's, and those given."""
         released = self._released(associate_id)
-        later: list[tuple[str, float]] = list(more)
+        later = list(more)
         if self._store is not None and associate_id and associate_id not in self._forgotten:
             later += self._store.visits(associate_id)
         if not later:
             return released
-        first = dict(zip(released.page, released.time, strict=True))
+        first = dict(zip(released.page.tolist(), released.time.tolist(), strict=True))
         for page_id, when in later:
             row = self._page_row.get(page_id)
             if row is not None:
                 first[row] = min(when, first.get(row, when))
-        order = sorted(first, key=lambda row: (first[row], row))
-        return _Past(order, [first[row] for row in order])
+        page, time = np.array(list(first), np.int32), np.array(list(first.values()))
+        order = np.lexsort((page, time))
+        return _Past(page[order], time[order])
 
     def _requests(self, instances: Sequence[Instance]) -> tuple[Requests, list[bool]]:
         """Turn instances into a batch; also whether each is a cold start."""
         size = len(instances)
         time = np.array([instance.seconds() for instance in instances])
+        owner = [self._find(instance.associate_id) for instance in instances]
         history_page = np.full((size, HISTORY), -1, np.int32)
         history_time = np.full((size, HISTORY), np.nan)
-        count = np.zeros(size, np.int32)
-        seen: list[tuple[int, int]] = []
-        attributes: dict[str, list[str]] = {name: [] for name in c.ASSOCIATE_ATTRIBUTES}
-        tenure = np.full(size, np.nan)
-        cold = []
+        seen = []
         for i, instance in enumerate(instances):
-            given = [
-                (item.page_id, seconds(item.time))
-                if isinstance(item, Visit)
-                else (item, time[i] - 1e-3 * (n + 1))
-                for n, item in enumerate(reversed(instance.history))
-            ]
-            past = self._past(instance.associate_id, given)
+            past = self._past(instance.associate_id, _given(instance, time[i]))
             # Only what was known strictly before the request.
-            known = sum(when < time[i] for when in past.time)
-            pages, times = past.page[:known], past.time[:known]
-            recent = min(known, HISTORY)
-            history_page[i, :recent] = pages[::-1][:recent]
-            history_time[i, :recent] = times[::-1][:recent]
-            count[i] = known
-            seen += [(i, page) for page in pages]
-            row = self._find(instance.associate_id)
-            for name in c.ASSOCIATE_ATTRIBUTES:
-                own = "" if row == _NOBODY else str(self._attributes[name][row])
-                asked = getattr(instance.context, name)
-                attributes[name].append(own if asked is None else asked)
-            if row != _NOBODY:
-                tenure[i] = max((time[i] - self._hired[row]) / DAY, 0.0)
-            cold.append(row == _NOBODY and not known)
-        pairs = np.array(seen, np.int32).reshape(-1, 2)
-        ids = [
-            "" if self._find(item.associate_id) == _NOBODY else str(item.associate_id) for item in instances
-        ]
+            known = int(np.searchsorted(past.time, time[i], side="left"))
+            seen.append(past.page[:known])
+            recent = slice(max(known - HISTORY, 0), known)
+            history_page[i, : min(known, HISTORY)] = past.page[recent][::-1]
+            history_time[i, : min(known, HISTORY)] = past.time[recent][::-1]
+        count = np.array([len(pages) for pages in seen], np.int32)
+        hired = np.array([np.nan if row == _NOBODY else self._hired[row] for row in owner])
         requests = Requests(
             time=time,
-            associate_id=np.array(ids),
-            attributes={name: np.array(values, np.str_) for name, values in attributes.items()},
+            associate_id=np.array(["" if row == _NOBODY else str(self._associate_ids[row]) for row in owner]),
+            attributes={
+                name: np.array(
+                    [
+                        self._attributes[name][row] if asked is None else asked
+                        for row, asked in zip(
+                            owner, (getattr(one.context, name) for one in instances), strict=True
+                        )
+                    ],
+                    np.str_,
+                )
+                for name in c.ASSOCIATE_ATTRIBUTES
+            },
             history_page=history_page,
             history_time=history_time,
             history_count=count,
-            seen_row=pairs[:, 0],
-            seen_page=pairs[:, 1],
+            seen_row=np.repeat(np.arange(size, dtype=np.int32), count),
+            seen_page=np.concatenate(seen),
             target=np.full(size, -1, np.int32),
-            tenure_days=tenure,
+            tenure_days=np.maximum((time - hired) / DAY, 0.0),
         )
-        return requests, cold
+        return requests, [row == _NOBODY and not known for row, known in zip(owner, count, strict=True)]
 
     def score(self, instances: Sequence[Instance]) -> tuple[Scored, list[bool]]:
         """Shortlist and score a batch; also whether each instance is a cold start."""
-        with self._lock:
+        with STAGE.labels("history").time():
             requests, cold = self._requests(instances)
-            trends = self._counters.at(requests)
-            opened = self._counters.first_opened.copy()
-        shortlist = self._retriever.shortlist(requests, trends)
-        features = self._features(requests, shortlist, opened)
-        score = self._rank(features.numeric, features.categorical)
+        with STAGE.labels("candidates").time():
+            with self._counting:
+                trends, opened = self._counters.at(requests), self._counters.first_opened.copy()
+            shortlist = self._retriever.shortlist(requests, trends)
+        with STAGE.labels("features").time():
+            features = self._features(requests, shortlist, opened)
+        with STAGE.labels("ranking").time():
+            score = self._rank(features.numeric, features.categorical)
+        for place, count in zip(*np.unique(shortlist.source, return_counts=True), strict=True):
+            CANDIDATES.labels(SOURCES[place] if place >= 0 else CATALOGUE).inc(int(count))
         mandatory = features.numeric[:, _MANDATORY] > 0
         return Scored(requests, shortlist.row, shortlist.page, shortlist.source, mandatory, score), cold
 
@@ -308,7 +313,7 @@ class Engine:
             "page_id": self._page_ids[page],
             "title": self._titles[page],
             "score": float(scored.score[j]),
-            "source": source or "catalogue",
+            "source": source or CATALOGUE,
             "reason": reason(
                 source,
                 title=self._titles[evidence] if evidence >= 0 else None,
@@ -318,3 +323,12 @@ class Engine:
                 mandatory=bool(scored.mandatory[j]),
             ),
         }
+
+
+def _given(instance: Instance, now: float) -> list[tuple[str, float]]:
+    """The history that came with a question. Pages without a time were opened just before it."""
+    last = len(instance.history)
+    return [
+        (item.page_id, item.time) if isinstance(item, Visit) else (item, now - 1e-3 * (last - place))
+        for place, item in enumerate(instance.history)
+    ]

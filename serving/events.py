@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import orjson
@@ -13,8 +14,10 @@ from fastapi.responses import JSONResponse, Response
 
 from components.contract import columns as c
 from components.contract.tables import check
+from components.contract.trends import DAY
 from serving.engine import Engine
 from serving.errors import RequestError
+from serving.metrics import EVENTS
 from serving.settings import ServingSettings
 from serving.store import StoredEvent
 
@@ -34,8 +37,17 @@ _FIELDS = {
 }
 
 
-def parse_events(body: bytes, settings: ServingSettings) -> tuple[list[StoredEvent], list[dict[str, Any]]]:
+def parse_events(
+    body: bytes, settings: ServingSettings, now: float
+) -> tuple[list[StoredEvent], list[dict[str, Any]]]:
     """Check the rows of a request by the data contract.
+
+    Parameters
+    ----------
+    body : bytes
+    settings : ServingSettings
+    now : float
+        Epoch seconds. An event of a day later would age every trend: it is taken for an error.
 
     Returns
     -------
@@ -57,23 +69,27 @@ def parse_events(body: bytes, settings: ServingSettings) -> tuple[list[StoredEve
         raise RequestError("events: a list with at least one event is expected")
     if len(rows) > settings.max_events:
         raise RequestError(f"events: {len(rows)} are too many, at most {settings.max_events}", 413)
-    rejected, texts = [], []
+    bad: dict[int, str] = {}
+    texts: list[dict[str, Any]] = []
+    places: list[int] = []
     for place, row in enumerate(rows):
         problem = _shape(row)
         if problem:
-            rejected.append({"event": place, "error": problem})
+            bad[place] = problem
         else:
+            places.append(place)
             texts.append({"place": place, **{name: _text(row.get(name)) for name in sorted(_FIELDS)}})
-    if not texts:
-        return [], rejected
     schema = dict.fromkeys(["place", *sorted(_FIELDS)], pl.String) | {"place": pl.Int64}
     found = check("events", pl.DataFrame(texts, schema=schema), where="the request", required_present=False)
-    rejected += [
-        {"event": int(orjson.loads(bad["row"])["place"]), "error": bad["reason"]}
-        for bad in found.bad.iter_rows(named=True)
-    ]
-    events = [_stored(row) for row in found.rows.iter_rows(named=True)]
-    return events, sorted(rejected, key=lambda entry: entry["event"])
+    bad |= {int(orjson.loads(row["row"])["place"]): row["reason"] for row in found.bad.iter_rows(named=True)}
+    places = [place for place in places if place not in bad]
+    late = (found.rows[c.TIMESTAMP].dt.epoch("us") / 1e6 > now + DAY).to_list()
+    for place, is_late in zip(places, late, strict=True):
+        if is_late:
+            bad[place] = f"{c.TIMESTAMP}: more than a day in the future"
+    kept = found.rows.filter(~pl.Series(late, dtype=pl.Boolean))
+    events = [_stored(row) for row in kept.iter_rows(named=True)]
+    return events, [{"event": place, "error": bad[place]} for place in sorted(bad)]
 
 
 def _shape(row: Any) -> str | None:
@@ -112,9 +128,14 @@ def routes(engine: Engine, settings: ServingSettings) -> APIRouter:
 
     @router.post("/v1/events")
     async def post_events(request: Request) -> Response:
-        events, rejected = parse_events(await request.body(), settings)
+        # A replayed log may run ahead of the clock.
+        now = max(time.time(), engine.last_event)
+        events, rejected = parse_events(await request.body(), settings, now)
         unknown = [event for event in events if not engine.page_exists(event.page_id)]
         added = await asyncio.to_thread(engine.observe, events) if events else 0
+        EVENTS.labels("new").inc(added)
+        EVENTS.labels("repeated").inc(len(events) - added)
+        EVENTS.labels("rejected").inc(len(rejected))
         log.info("events", received=len(events) + len(rejected), added=added, rejected=len(rejected))
         answer = {
             "accepted": len(events),
@@ -124,11 +145,12 @@ def routes(engine: Engine, settings: ServingSettings) -> APIRouter:
         }
         return JSONResponse(answer, status_code=202 if events else 422)
 
-    @router.delete("/v1/associates/{associate_id}", status_code=204)
+    @router.delete("/v1/associates/{associate_id:path}", status_code=204)
     async def delete_associate(associate_id: str) -> Response:
-        if len(associate_id) > 256:
-            raise RequestError("associate_id: longer than 256 characters")
-        await asyncio.to_thread(engine.forget, associate_id.strip())
+        associate_id = associate_id.strip()
+        if not 0 < len(associate_id) <= 256:
+            raise RequestError("associate_id: 1 to 256 characters are expected")
+        await asyncio.to_thread(engine.forget, associate_id)
         log.info("associate forgotten")
         return Response(status_code=204)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import (
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -19,11 +21,37 @@ from pydantic import (
 from serving.errors import RequestError
 from serving.settings import ServingSettings
 
-Identifier = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=256)]
-Attribute = Annotated[str, StringConstraints(strip_whitespace=True, max_length=256)]
-# 1970 to 2100, so that milliseconds are not taken for seconds.
-Seconds = Annotated[float, Field(ge=0, le=4_102_444_800, allow_inf_nan=False)]
-Instant = AwareDatetime | Seconds
+MOST_ITEMS = 100
+MOST_EXCLUDED = 100
+# NumPy drops a text's trailing NULs, so two ids could become one.
+_PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+Identifier = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=256, pattern=_PRINTABLE)
+]
+Attribute = Annotated[str, StringConstraints(strip_whitespace=True, max_length=256, pattern=_PRINTABLE)]
+_LATEST = 4_102_444_800.0
+_ZONED: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
+
+
+def _epoch_seconds(value: Any) -> float:
+    if isinstance(value, str):
+        try:
+            number = _ZONED.validate_python(value).timestamp()
+        except ValidationError as error:
+            raise ValueError("ISO 8601 text with a zone, or a number, is expected") from error
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        # As the data contract reads numbers: too large for seconds means milliseconds.
+        number = float(value) if abs(value) < 1e11 else float(value) / 1000
+    else:
+        raise ValueError("ISO 8601 text with a zone, or a number, is expected")
+    # Also false for NaN.
+    if not 0 <= number <= _LATEST:
+        raise ValueError("a time between 1970 and 2100 is expected")
+    return number
+
+
+# Read from text with a zone, or from seconds or milliseconds since 1970.
+Instant = Annotated[float, BeforeValidator(_epoch_seconds)]
 
 
 class _Payload(BaseModel):
@@ -52,20 +80,14 @@ class Instance(_Payload):
     """One question: which pages are for this associate, now."""
 
     associate_id: Identifier | None = None
-    limit: int = Field(10, ge=1, le=100, strict=True)
+    limit: int = Field(10, ge=1, le=MOST_ITEMS, strict=True)
     context: Context = Context()
-    # With a shortlist of 200 and at most 100 asked for, a list never falls short.
-    exclude: list[Identifier] = Field(default_factory=list, max_length=100)
+    exclude: list[Identifier] = Field(default_factory=list, max_length=MOST_EXCLUDED)
     history: list[Identifier | Visit] = Field(default_factory=list, max_length=500)
 
     def seconds(self) -> float:
         """The time of the question, epoch seconds; the clock's where none is given."""
-        return time.time() if self.context.time is None else seconds(self.context.time)
-
-
-def seconds(instant: datetime | float) -> float:
-    """Epoch seconds of a validated time."""
-    return instant.timestamp() if isinstance(instant, datetime) else float(instant)
+        return time.time() if self.context.time is None else self.context.time
 
 
 _INSTANCES: TypeAdapter[list[Instance]] = TypeAdapter(list[Instance])
@@ -92,17 +114,17 @@ def parse_instances(payload: Any, settings: ServingSettings) -> list[Instance]:
     try:
         return _INSTANCES.validate_python(instances)
     except ValidationError as error:
-        raise RequestError(describe(error, "instances")) from error
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise RequestError(describe(first, "instances")) from error
 
 
-def describe(error: ValidationError, root: str) -> str:
-    """The first problem of a validation, with the path of the field and without its value."""
-    first = error.errors(include_url=False, include_input=False)[0]
+def describe(problem: Mapping[str, Any], root: str) -> str:
+    """One problem of a validation, with the path of the field and without its value."""
     path = root
-    for part in first["loc"]:
-        # Names of union members are capitalised or bracketed; they are no field.
+    for part in problem["loc"]:
+        # Names of union members are capitalised or bracketed, "body" is FastAPI's; they are no field.
         if isinstance(part, int):
             path += f"[{part}]"
-        elif part[:1].islower() and part.isidentifier():
-            path += f".{part}"
-    return f"{path}: {first['msg']}"[:500]
+        elif part[:1].islower() and part.isidentifier() and part != "body":
+            path += f".{part}" if path else part
+    return f"{path or 'body'}: {problem['msg'].removeprefix('Value error, ')}"[:500]

@@ -50,6 +50,15 @@ class Store(Protocol):
         """Associates who asked to be forgotten."""
 
 
+def _connect(path: Path | str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
+    connection.execute("PRAGMA journal_mode=WAL")
+    # FULL: a commit is on disk when it returns.
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA secure_delete=ON")
+    return connection
+
+
 class SQLiteStore:
     """One file in WAL mode, for one or more processes of one machine.
 
@@ -61,31 +70,28 @@ class SQLiteStore:
 
     def __init__(self, path: Path | str):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
-        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        # FULL: a commit is on disk when it returns.
-        self._connection.execute("PRAGMA synchronous=FULL")
-        self._connection.execute("PRAGMA secure_delete=ON")
-        self._connection.executescript(_SCHEMA)
+        # In WAL mode readers do not wait for a writer's disk.
+        self._writing, self._reading = threading.Lock(), threading.Lock()
+        self._writer, self._reader = _connect(path), _connect(path)
+        self._writer.executescript(_SCHEMA)
 
     def append(self, events: Sequence[StoredEvent]) -> list[StoredEvent]:
         """Add events in one transaction; see :class:`Store`."""
         added = []
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._writing:
+            self._writer.execute("BEGIN IMMEDIATE")
             try:
                 for event in events:
-                    cursor = self._connection.execute(
+                    cursor = self._writer.execute(
                         "INSERT OR IGNORE INTO events SELECT ?,?,?,?,?,? "
                         "WHERE NOT EXISTS (SELECT 1 FROM forgotten WHERE associate_id = ?)",
                         (*event, event.associate_id),
                     )
                     if cursor.rowcount:
                         added.append(event)
-                self._connection.execute("COMMIT")
+                self._writer.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                self._writer.execute("ROLLBACK")
                 raise
         return added
 
@@ -96,27 +102,27 @@ class SQLiteStore:
             f"SELECT page_id, time FROM events WHERE associate_id = ? AND event_type IN ({marks}) "
             "ORDER BY time, page_id"
         )
-        with self._lock:
-            return self._connection.execute(query, (associate_id, *ENGAGEMENTS)).fetchall()
+        with self._reading:
+            return self._reader.execute(query, (associate_id, *ENGAGEMENTS)).fetchall()
 
     def engagements(self) -> Iterator[StoredEvent]:
         """See :class:`Store`."""
         marks = ",".join("?" * len(ENGAGEMENTS))
         query = f"SELECT * FROM events WHERE event_type IN ({marks}) ORDER BY time, event_id"
-        with self._lock:
-            rows = self._connection.execute(query, ENGAGEMENTS).fetchall()
+        with self._reading:
+            rows = self._reader.execute(query, ENGAGEMENTS).fetchall()
         return (StoredEvent(*row) for row in rows)
 
     def forget(self, associate_id: str) -> None:
         """See :class:`Store`."""
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.execute("DELETE FROM events WHERE associate_id = ?", (associate_id,))
-            self._connection.execute("INSERT OR IGNORE INTO forgotten VALUES (?)", (associate_id,))
-            self._connection.execute("COMMIT")
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with self._writing:
+            self._writer.execute("BEGIN IMMEDIATE")
+            self._writer.execute("DELETE FROM events WHERE associate_id = ?", (associate_id,))
+            self._writer.execute("INSERT OR IGNORE INTO forgotten VALUES (?)", (associate_id,))
+            self._writer.execute("COMMIT")
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def forgotten(self) -> set[str]:
         """See :class:`Store`."""
-        with self._lock:
-            return {row[0] for row in self._connection.execute("SELECT associate_id FROM forgotten")}
+        with self._reading:
+            return {row[0] for row in self._reader.execute("SELECT associate_id FROM forgotten")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +92,12 @@ def make_examples(
             "part of the log; give a longer log or other quantiles (settings.preprocess)"
         )
     retriever = load_retriever(dataset.pages, folders, retrieval)
-    builder = FeatureBuilder(dataset)
-    visible = None if dataset.meta["protocol"] == "time" else dataset.column(c.STAGE) < stage
+    visible, known = None, dataset
+    if dataset.meta["protocol"] == "lastout":
+        # Daily feedback sums mix all stages, so nothing may be read from them.
+        visible = dataset.column(c.STAGE) < stage
+        known = replace(dataset, page_days=dataset.page_days.clear())
+    builder = FeatureBuilder(known)
     counters = empty_counters(dataset)
     parts: list[dict[str, NDArray[np.generic]]] = []
     first_seen = np.full(len(requests), np.inf)

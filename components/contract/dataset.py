@@ -22,19 +22,19 @@ from components.contract.files import atomic_folder
 
 PAGE_SCHEMA = pl.Schema(
     {
-        c.PAGE_ID: pl.String,
-        "title": pl.String,
-        "body": pl.String,
-        "topic": pl.String,
-        "format": pl.String,
-        "duration_seconds": pl.Float64,
-        "published_at": pl.Float64,
-        "retired": pl.Boolean,
-        "roles": pl.List(pl.String),
-        "mandatory_for": pl.List(pl.String),
-        "due_days": pl.Float64,
-        "prerequisites": pl.List(pl.String),
-        "recertify_days": pl.Float64,
+        c.PAGE_ID: pl.String(),
+        "title": pl.String(),
+        "body": pl.String(),
+        "topic": pl.String(),
+        "format": pl.String(),
+        "duration_seconds": pl.Float64(),
+        "published_at": pl.Float64(),
+        "retired": pl.Boolean(),
+        "roles": pl.List(pl.String()),
+        "mandatory_for": pl.List(pl.String()),
+        "due_days": pl.Float64(),
+        "prerequisites": pl.List(pl.String()),
+        "recertify_days": pl.Float64(),
     }
 )
 ASSOCIATE_SCHEMA = pl.Schema(
@@ -72,7 +72,7 @@ PAGE_DAY_SCHEMA = pl.Schema(
         "rating_count": pl.Float64,
     }
 )
-_TABLES = {
+_TABLES: dict[str, pl.Schema] = {
     "pages": PAGE_SCHEMA,
     "associates": ASSOCIATE_SCHEMA,
     "interactions": INTERACTION_SCHEMA,

@@ -6,6 +6,7 @@ Everything is computed from what was known strictly before the request's time.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -95,39 +96,29 @@ class Feedback:
         self._columns = table.drop(c.PAGE, "day").columns
         self._total = np.vstack([np.zeros(sums.shape[1]), np.cumsum(sums, axis=0)])
         self._start = np.searchsorted(page, np.arange(pages))
-        self._mean = self._prior(table)
-
-    @staticmethod
-    def _prior(table: pl.DataFrame) -> dict[str, float]:
-        total = table.sum().row(0, named=True) if table.height else {}
-
-        def ratio(above: str, below: str) -> float:
-            return float(total.get(above) or 0) / max(float(total.get(below) or 0), 1.0)
-
-        return {
-            "click_rate": ratio("views", "impressions"),
-            "completion_rate": ratio("completions", "views"),
-            "skip_rate": ratio("skips", "impressions"),
-            "dwell": ratio("dwell_sum", "dwell_count"),
-            "rating": ratio("rating_sum", "rating_count"),
-        }
+        # Row d: sums over all pages and the days before day d.
+        daily = np.zeros((self._days, sums.shape[1]))
+        np.add.at(daily, table["day"].to_numpy() - self._first_day + 1, sums)
+        self._everywhere = np.cumsum(daily, axis=0)
 
     def rates(self, page: NDArray[np.int32], time: NDArray[np.float64]) -> dict[str, NDArray[np.float32]]:
         """Shrunk rates of each (page, time) pair; (N,) each. Dwell is log1p(seconds)."""
         day = np.clip(time // DAY - self._first_day, 0, self._days - 1).astype(np.int64)
         end = np.searchsorted(self._key, page.astype(np.int64) * self._days + day, side="left")
         sums = dict(zip(self._columns, (self._total[end] - self._total[self._start[page]]).T, strict=True))
+        overall = dict(zip(self._columns, self._everywhere[day].T, strict=True))
 
-        def rate(name: str, above: str, below: str) -> NDArray[np.float64]:
-            # Clicks may outnumber impressions where a log has few of them.
-            return (sums[above] + _SHRINKAGE * self._mean[name]) / (sums[below] + _SHRINKAGE)
+        def rate(above: str, below: str) -> NDArray[np.float64]:
+            mean = overall[above] / np.maximum(overall[below], 1)
+            return (sums[above] + _SHRINKAGE * mean) / (sums[below] + _SHRINKAGE)
 
         found = {
-            "click_rate": np.minimum(rate("click_rate", "views", "impressions"), 5),
-            "completion_rate": rate("completion_rate", "completions", "views"),
-            "skip_rate": rate("skip_rate", "skips", "impressions"),
-            "dwell": np.log1p(rate("dwell", "dwell_sum", "dwell_count")),
-            "rating": rate("rating", "rating_sum", "rating_count"),
+            # Clicks may outnumber impressions where a log has few of them.
+            "click_rate": np.minimum(rate("views", "impressions"), 5),
+            "completion_rate": rate("completions", "views"),
+            "skip_rate": rate("skips", "impressions"),
+            "dwell": np.log1p(rate("dwell_sum", "dwell_count")),
+            "rating": rate("rating_sum", "rating_count"),
         }
         return {name: values.astype(np.float32) for name, values in found.items()}
 
@@ -301,7 +292,7 @@ class FeatureBuilder:
     def _categories(self, requests: Requests, shortlist: Shortlist) -> NDArray[np.int32]:
         row, page = shortlist.row, shortlist.page
         last = requests.history_page[:, 0]
-        per_request = {
+        per_request: dict[str, NDArray[Any]] = {
             **{
                 n: _look_up(self.values[n], requests.attributes[n])
                 for n in ("role", "department", "region", "shift")
@@ -311,7 +302,7 @@ class FeatureBuilder:
             "last_page": last + 1,
             "last_topic": np.where(last >= 0, self._topic_code[last], 0),
         }
-        per_candidate = {
+        per_candidate: dict[str, NDArray[Any]] = {
             "page_id": page + 1,
             "topic": self._topic_code[page],
             "format": self._format_code[page],

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from components.contract import columns as c
 from components.contract.query_tower import QueryTower
@@ -54,6 +54,16 @@ class RetrievalSettings(StepSettings):
     quota: int = Field(50, ge=1, description="Pages that each source may propose")
     quotas: dict[str, int] = Field(default_factory=dict, description="Exceptions to quota, by source")
     shortlist: int = Field(200, ge=1, description="Most candidates handed to the ranker")
+
+    @field_validator("quotas")
+    @classmethod
+    def _known(cls, quotas: dict[str, int]) -> dict[str, int]:
+        for source, quota in quotas.items():
+            if source not in SOURCES:
+                raise ValueError(f"no source {source!r}; there are {', '.join(SOURCES)}")
+            if quota < 0:
+                raise ValueError(f"{source} must be 0 or more")
+        return quotas
 
     def quota_of(self, source: str) -> int:
         """Pages that one source may propose."""
@@ -233,7 +243,7 @@ class Retriever:
             requests.time[:, None] - requests.history_time,
         )
         # Cosines run from -1 to 1; sources score 0 for "nothing to say".
-        return (1 + query @ self._two_tower.T) / 2
+        return ((1 + query @ self._two_tower.T) / 2).astype(np.float32, copy=False)
 
     def allowed(self, requests: Requests) -> NDArray[np.bool_]:
         """Pages that may be shown: published by then, for the role, not yet seen. Shape (B, P)."""

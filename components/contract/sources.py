@@ -64,7 +64,8 @@ class Neighbours:
         rows = max(1, 2**24 // max(1, pages))
         for start in range(0, pages, rows):
             block = matrix[start : start + rows]
-            dense = np.asarray(block.todense() if sp.issparse(block) else block, dtype=np.float32)
+            whole = block if isinstance(block, np.ndarray) else block.toarray()
+            dense = np.asarray(whole, dtype=np.float32)
             # A stable sort of negated scores: equal scores keep the catalogue's order on every run.
             best = np.argsort(-dense, axis=1, kind="stable")[:, :size]
             top = np.take_along_axis(dense, best, axis=1)

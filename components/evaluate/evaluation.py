@@ -99,7 +99,9 @@ def evaluate(
     row, label = np.asarray(examples.row), np.asarray(examples.label)
     page = np.asarray(examples.page)
     probability = ranker_scores(ranker, examples)
-    better, ties = m.positions(probability, row, label, n, pages)
+    # A page that the shortlist misses is beyond every k, also in a catalogue of fewer than k pages.
+    missed = max(pages, *_RECALL_AT)
+    better, ties = m.positions(probability, row, label, n, missed)
     tops = {"two_stage": top_pages(probability, row, page, n)}
 
     table = m.calibration(probability, label, 20)
@@ -114,7 +116,7 @@ def evaluate(
     }
     fused = np.asarray(examples.numeric[:, NUMERIC.index("fused_rank")])
     tops["blend"] = top_pages(fused, row, page, n)
-    blend = judge(*m.positions(fused, row, label, n, pages), associate)
+    blend = judge(*m.positions(fused, row, label, n, missed), associate)
     blend["coverage"] = _coverage(tops["blend"], pages)
     sources = {}
     for column, name in enumerate(examples.sources):
@@ -131,7 +133,7 @@ def evaluate(
     set_beside = {}
     for name, other in (others or {}).items():
         scores = ranker_scores(other, examples)
-        found = m.positions(scores, row, label, n, pages)
+        found = m.positions(scores, row, label, n, missed)
         set_beside[name] = judge(*found, associate) | {
             "auc": round(m.auc(scores, label), 4),
             "cohorts": {

@@ -127,7 +127,7 @@ def expected_calibration_error(table: list[dict[str, float]]) -> float:
 
 
 def positions(
-    score: NDArray[np.floating], row: NDArray[np.int32], label: NDArray[np.bool_], requests: int, pages: int
+    score: NDArray[np.floating], row: NDArray[np.int32], label: NDArray[np.bool_], requests: int, missed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Place of each request's target in its scored shortlist.
 
@@ -136,7 +136,7 @@ def positions(
     score, row, label : arrays, shape (N,)
         Candidates; ``row`` ascends.
     requests : int
-    pages : int
+    missed : int
         Returned as ``better`` where the target is not in the shortlist.
 
     Returns
@@ -149,7 +149,7 @@ def positions(
     better = np.bincount(row, score > target, minlength=requests).astype(np.int64)
     ties = np.bincount(row, score == target, minlength=requests).astype(np.int64) - 1
     missing = np.isnan(own)
-    return np.where(missing, pages, better), np.where(missing, 0, ties)
+    return np.where(missing, missed, better), np.where(missing, 0, ties)
 
 
 def bootstrap(

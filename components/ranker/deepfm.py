@@ -106,7 +106,7 @@ class DeepFM(tf.Module):
         return logit[:, 0]
 
     def _keep(self, shape: Any, rate: float, step: Any, layer: int) -> Any:
-        seed = tf.stack([tf.constant(self._seed * 1000 + layer, tf.int32), step])
+        seed = tf.stack([tf.constant((self._seed * 1000 + layer) % 2**31, tf.int32), step])
         return tf.random.stateless_uniform(shape, seed) >= rate
 
     @property

@@ -10,6 +10,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from components.contract.errors import DataError
 from components.contract.examples import Examples
 from components.contract.features import CATEGORICAL
 from components.contract.tf import tf
@@ -143,10 +144,20 @@ def train(examples: Examples, settings: RankerSettings) -> Trained:
     Returns
     -------
     Trained
+
+    Raises
+    ------
+    DataError
+        No request's shortlist holds the page that was opened.
     """
     tf.keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
     answered = np.unique(examples.row[examples.label]).astype(np.int64)
+    if not len(answered):
+        raise DataError(
+            f"ranker: none of {len(examples)} shortlists holds the page that was opened; "
+            "give a longer log or a larger settings.retrieval.shortlist"
+        )
     held = max(1, round(len(answered) * settings.validation_share))
     early, late = (answered[:-held], answered[-held:]) if len(answered) > 1 else (answered, answered)
 
@@ -165,12 +176,14 @@ def train(examples: Examples, settings: RankerSettings) -> Trained:
     for variable, value in zip(trainer.net.trainable_variables, weights, strict=True):
         variable.assign(value)
     at = np.isin(examples.row, late)
-    slope, intercept = platt(
-        score([trainer.net], examples.numeric[at], examples.categorical[at]), examples.label[at]
-    )
+    numeric, codes, label = examples.numeric[at], examples.categorical[at], examples.label[at]
+    logits = score([trainer.net], numeric, codes)
+    slope, intercept = platt(logits, label)
     members = [trainer.net]
     if settings.refit:
         members = [_refit(examples, answered, settings, epochs, n) for n in range(settings.members)]
+        # The listwise loss leaves the level of the logits free, so each training ends at another.
+        intercept += slope * float(logits.mean() - score(members, numeric, codes).mean())
     figures = {"epochs": epochs, "validation_loss": best, "requests": len(answered)}
     return Trained(members, slope, intercept, figures)
 

@@ -61,6 +61,8 @@ def run(
     started = time.perf_counter()
     chosen = section(settings, "two_tower", TwoTowerSettings)
     tf.keras.utils.set_random_seed(chosen.seed)
+    # As the ranker does: else runs would depend on which of the two a process trained first.
+    tf.config.experimental.enable_op_determinism()
     data = Dataset.load(dataset)
     interactions = data.before(before_stage)
     seen = data.associates[interactions[c.ASSOCIATE].unique().sort()]

@@ -1,0 +1,85 @@
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from components.contract import ranking
+from components.contract.errors import ReleaseError
+from components.contract.features import CATEGORICAL
+from components.contract.ranking import Ranker
+from components.ranker.export import save
+from components.ranker.settings import RankerSettings
+from components.ranker.training import train
+from tests.support.build import toy_examples
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Examples and the folder of a ranker trained on them."""
+    examples = toy_examples(30, 5)
+    path = tmp_path_factory.mktemp("ranking") / "ranker"
+    settings = RankerSettings(dimensions=4, hidden=(8,), epochs=1, refit=False)
+    save(train(examples, settings), examples.values, path)
+    return examples, path
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    shutil.copytree(made[1], tmp_path / "ranker")
+    return tmp_path / "ranker"
+
+
+def test_another_catalogue_numbers_its_values_in_its_own_way(made):
+    """Bound to a catalogue with gone, new and reordered values, scores are those of the text."""
+    examples, path = made
+    loaded, draw = Ranker(path), np.random.default_rng(0)
+    values = {n: np.array(["", "new one", *draw.permutation(v[2:])]) for n, v in examples.values.items()}
+    codes = np.stack([draw.integers(0, len(values[n]), 150) for n in CATEGORICAL], axis=1).astype(np.int32)
+    text = np.stack([values[n][codes[:, i]] for i, n in enumerate(CATEGORICAL)], axis=1)
+    np.testing.assert_allclose(
+        loaded.bind(values)(examples.numeric, codes), loaded(examples.numeric, text), atol=1e-6
+    )
+
+
+def test_scoring_in_parts_changes_nothing(made, monkeypatch):
+    examples, path = made
+    bound = Ranker(path).bind(examples.values)
+    whole = bound(examples.numeric, examples.categorical)
+    monkeypatch.setattr(ranking, "_ROWS", 7)
+    np.testing.assert_allclose(bound(examples.numeric, examples.categorical), whole, atol=1e-6)
+
+
+def test_no_candidates(made):
+    examples, path = made
+    bound = Ranker(path).bind(examples.values)
+    assert bound(examples.numeric[:0], examples.categorical[:0]).shape == (0,)
+
+
+def test_order_of_candidates_does_not_matter(made):
+    examples, path = made
+    bound = Ranker(path).bind(examples.values)
+    back = replace(examples, numeric=examples.numeric[::-1], categorical=examples.categorical[::-1])
+    np.testing.assert_allclose(
+        bound(back.numeric, back.categorical)[::-1], bound(examples.numeric, examples.categorical), atol=1e-6
+    )
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(ReleaseError, match="nowhere holds no ranker"):
+        Ranker(tmp_path / "nowhere")
+
+
+def test_missing_model_is_named(copy):
+    shutil.rmtree(copy / "saved_model")
+    with pytest.raises(ReleaseError, match="holds no ranker"):
+        Ranker(copy)
+
+
+def test_other_features_are_refused(copy):
+    features = json.loads((copy / "features.json").read_text())
+    features["categorical"].reverse()
+    (copy / "features.json").write_text(json.dumps(features))
+    with pytest.raises(ReleaseError, match="takes other features than this version computes; train it again"):
+        Ranker(copy)

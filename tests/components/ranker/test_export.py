@@ -1,0 +1,83 @@
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from components.contract.features import CATEGORICAL, NUMERIC
+from components.contract.ranking import Ranker
+from components.ranker.component import ranker
+from components.ranker.export import save
+from components.ranker.settings import RankerSettings
+from components.ranker.training import score, train
+from tests.support.build import toy_examples
+
+SETTINGS = {"dimensions": 4, "hidden": [8], "epochs": 2, "members": 2, "learning_rate": 0.05}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Examples, the ranker in memory and the folder that it was written to."""
+    examples = toy_examples(40, 6)
+    trained = train(examples, RankerSettings(**SETTINGS))
+    path = tmp_path_factory.mktemp("ranker") / "ranker"
+    save(trained, examples.values, path)
+    return examples, trained, path
+
+
+def text_of(examples, codes):
+    return np.stack([examples.values[n][codes[:, i]] for i, n in enumerate(CATEGORICAL)], axis=1)
+
+
+def test_text_codes_and_memory_give_the_same_scores(exported):
+    examples, trained, path = exported
+    logits = score(trained.members, examples.numeric, examples.categorical)
+    expected = 1 / (1 + np.exp(-(trained.slope * logits + trained.intercept)))
+    loaded = Ranker(path)
+    by_text = loaded(examples.numeric, text_of(examples, examples.categorical))
+    by_code = loaded.bind(examples.values)(examples.numeric, examples.categorical)
+    assert by_text.shape == (240,)
+    np.testing.assert_allclose(by_text, expected, atol=1e-6)
+    np.testing.assert_allclose(by_code, expected, atol=1e-6)
+    np.testing.assert_allclose(by_text, by_code, atol=1e-6)
+    assert ((by_text > 0) & (by_text < 1)).all()
+
+
+def test_unseen_text_is_unknown(exported):
+    examples, _, path = exported
+    loaded = Ranker(path)
+    unknown = loaded(examples.numeric[:3], np.full((3, len(CATEGORICAL)), ""))
+    unseen = loaded(examples.numeric[:3], np.full((3, len(CATEGORICAL)), "Ünseen ✓"))
+    np.testing.assert_array_equal(unseen, unknown)
+    known = loaded(examples.numeric[:3], text_of(examples, examples.categorical[:3]))
+    assert not np.allclose(known, unknown)
+
+
+def test_features_are_written_in_their_order(exported):
+    found = json.loads((exported[2] / "features.json").read_text())
+    assert tuple(found["numeric"]) == NUMERIC
+    assert tuple(found["categorical"]) == CATEGORICAL
+
+
+@pytest.mark.slow
+def test_component_exports_the_ranker_and_its_ablations(tmp_path):
+    examples = toy_examples(40, 6)
+    examples.save(tmp_path / "examples")
+    logged = {}
+    ranker.python_func(
+        examples=SimpleNamespace(path=str(tmp_path / "examples")),
+        settings={"ranker": SETTINGS},
+        model=SimpleNamespace(path=str(tmp_path / "ranker")),
+        metrics=SimpleNamespace(log_metric=logged.__setitem__),
+    )
+    assert (logged["requests"], logged["candidates"]) == (40, 240)
+    folders = [
+        tmp_path / "ranker",
+        *(tmp_path / "ranker" / "ablations" / n for n in ("without_deep", "without_fm")),
+    ]
+    whole, *reduced = (
+        Ranker(f).bind(examples.values)(examples.numeric, examples.categorical) for f in folders
+    )
+    for scores in reduced:
+        assert np.isfinite(scores).all()
+        assert not np.allclose(scores, whole)

@@ -1,0 +1,126 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.contract.errors import DataError
+from components.contract.tf import tf
+from components.evaluate.metrics import ndcg, positions
+from components.ranker.settings import RankerSettings
+from components.ranker.training import listwise_loss, platt, pointwise_loss, score, train
+from tests.support.build import toy_examples
+
+QUICK = RankerSettings(dimensions=4, hidden=(16,), epochs=2, batch_requests=32, learning_rate=0.01)
+# Two requests of two and three candidates.
+LOGITS = tf.constant([1.0, 2.0, 0.0, 3.0, -1.0])
+ROW = tf.constant([0, 0, 1, 1, 1])
+LABEL = tf.constant([True, False, False, True, False])
+
+
+def test_listwise_loss_by_hand():
+    first = np.log(np.exp(1) + np.exp(2)) - 1
+    second = np.log(np.exp(0) + np.exp(3) + np.exp(-1)) - 3
+    assert float(listwise_loss(LOGITS, ROW, LABEL)) == pytest.approx((first + second) / 2, rel=1e-6)
+
+
+def test_listwise_loss_of_large_logits_and_shifts():
+    loss = float(listwise_loss(LOGITS + 1000.0, ROW, LABEL))
+    assert loss == pytest.approx(float(listwise_loss(LOGITS, ROW, LABEL)), rel=1e-4)
+
+
+def test_pointwise_loss_by_hand():
+    opened = np.log1p(np.exp(-np.array([1.0, 3.0]))).sum()
+    others = np.log1p(np.exp(np.array([2.0, 0.0, -1.0]))).sum()
+    assert float(pointwise_loss(LOGITS, ROW, LABEL)) == pytest.approx((opened + others) / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(1.0, 0.0), (2.5, -3.0), (0.4, 1.0)])
+def test_platt_recovers_what_made_the_labels(slope, intercept):
+    draw = np.random.default_rng(4)
+    logits = draw.normal(0, 2, 60_000).astype(np.float32)
+    label = draw.random(60_000) < 1 / (1 + np.exp(-(slope * logits + intercept)))
+    found = platt(logits, label)
+    assert found == pytest.approx((slope, intercept), abs=0.08)
+
+
+@settings(deadline=None, max_examples=50)
+@given(pairs=st.lists(st.tuples(st.floats(-50, 50, width=32), st.booleans()), min_size=1, max_size=30))
+def test_platt_keeps_the_order(pairs):
+    slope, intercept = platt(np.array([p[0] for p in pairs], np.float32), np.array([p[1] for p in pairs]))
+    assert slope > 0
+    assert np.isfinite([slope, intercept]).all()
+
+
+def test_one_seed_gives_the_same_scores():
+    examples = toy_examples(60, 6)
+    first, again = (train(examples, QUICK) for _ in range(2))
+    other = train(examples, QUICK.model_copy(update={"seed": 8}))
+    one, two, three = (
+        score(t.members, examples.numeric, examples.categorical) for t in (first, again, other)
+    )
+    np.testing.assert_array_equal(one, two)
+    assert (first.slope, first.intercept) == (again.slope, again.intercept)
+    assert first.figures == again.figures
+    assert not np.allclose(one, three)
+
+
+def test_large_seeds_are_seeds_too():
+    found = train(
+        toy_examples(20, 4), QUICK.model_copy(update={"seed": 20_261_124, "refit": False, "epochs": 1})
+    )
+    assert np.isfinite(found.figures["validation_loss"])
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"use_fm": False}, {"use_deep": False}, {"members": 2, "pointwise_weight": 0.1}]
+)
+@pytest.mark.slow
+def test_what_can_be_learned_is_learned(change):
+    """Chance is 0.38: ten of twelve places, each as likely."""
+    examples, unseen = toy_examples(600, 12, seed=1), toy_examples(300, 12, seed=2)
+    trained = train(examples, QUICK.model_copy(update={"epochs": 6, **change}))
+    assert len(trained.members) == change.get("members", 1)
+    logits = score(trained.members, unseen.numeric, unseen.categorical)
+    better, ties = positions(logits, unseen.row, unseen.label, 300, 40)
+    assert ndcg(better, ties, 10).mean() > 0.62
+    # Calibrated: probabilities sum to about one opened page a request.
+    probability = 1 / (1 + np.exp(-(trained.slope * logits + trained.intercept)))
+    assert probability.sum() / 300 == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.slow
+def test_noise_is_not_learned():
+    trained = train(toy_examples(300, 12, learnable=False), QUICK.model_copy(update={"epochs": 3}))
+    unseen = toy_examples(300, 12, seed=9, learnable=False)
+    logits = score(trained.members, unseen.numeric, unseen.categorical)
+    better, ties = positions(logits, unseen.row, unseen.label, 300, 40)
+    assert ndcg(better, ties, 10).mean() == pytest.approx(0.38, abs=0.07)
+
+
+def test_training_stops_when_validation_gets_worse():
+    trained = train(
+        toy_examples(60, 6, learnable=False),
+        QUICK.model_copy(
+            update={"epochs": 40, "learning_rate": 0.05, "dropout": 0.0, "refit": False, "l2": 0.0}
+        ),
+    )
+    assert trained.figures["epochs"] < 38
+
+
+def test_requests_whose_page_is_not_on_the_shortlist_are_passed_over():
+    examples = toy_examples(30, 4)
+    label = examples.label & (examples.row % 2 == 0)
+    trained = train(replace(examples, label=label), QUICK)
+    assert trained.figures["requests"] == 15
+
+
+def test_one_answered_request_is_enough_to_train():
+    assert train(toy_examples(1, 4), QUICK).figures["requests"] == 1
+
+
+def test_nothing_to_learn_from_is_explained():
+    examples = toy_examples(5, 4)
+    with pytest.raises(DataError, match="none of 5 shortlists holds the page"):
+        train(replace(examples, label=np.zeros_like(examples.label)), QUICK)

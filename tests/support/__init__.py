@@ -1,0 +1,1 @@
+"""Builders of small inputs that several tests share."""
