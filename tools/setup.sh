@@ -40,7 +40,7 @@ rm -rf "$venv"
   "$python" -m venv "$venv"
 }
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv==0.13.9
-install() { "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" "$@"; }
+install() { "$venv/bin/uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" "$@"; }
 
 if [ "$legacy" = 1 ]; then
   # 1.16.1 declares older TensorFlow and pyarrow, yet works beside the pinned ones (docs/adr/0002).
