@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
+import structlog
 import typer
 import yaml
 from rich.console import Console
@@ -399,6 +401,11 @@ def _figure(value: Any) -> str:
 
 def main() -> None:
     """Run the command line; a problem that a person can mend is one plain message."""
+    # Standard output is for results; the steps' routine lines stay in the runs' own logs.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     try:
         app()
     except WaymarkError as error:

@@ -1,5 +1,8 @@
+import json
 import os
 import shutil
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from pipelines.importers.mars import import_mars
 from pipelines.protocol import evaluate_protocol, true_preference
 
 MARS = Path(os.environ.get("WAYMARK_MARS", Path(__file__).parents[3] / "shared" / "data" / "mars_en"))
+ROOT = Path(__file__).parents[2]
 needs_mars = pytest.mark.skipif(
     not MARS.is_dir(), reason=f"MARS-EN is not in {MARS}; set WAYMARK_MARS to its folder"
 )
@@ -158,3 +162,16 @@ def test_true_preference_of_the_best_lists_is_the_best_possible(live, small_acad
     assert found["none"] == 0
     # Empty places count as nothing.
     assert found["half"] == pytest.approx(top[:, :5].sum() / (10 * len(requests)), abs=1e-5)
+
+
+@pytest.mark.slow
+def test_the_command_prints_json_and_nothing_else(small_academy, tmp_path):
+    settings = tmp_path / "settings.json"
+    fast = {"epochs": 1, "ablations": False, "refit": False}
+    settings.write_text(json.dumps({"ranker": fast, "two_tower": {"epochs": 1}, "skip_gram": {"epochs": 1}}))
+    command = [sys.executable, "-m", "pipelines", "evaluate", "--data", str(small_academy)]
+    command += ["--protocol", "live", "--json", "--settings", str(settings)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["protocol"] == "live"
+    assert found["true_preference"]["two_stage"] > 0
