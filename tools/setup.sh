@@ -42,9 +42,14 @@ rm -rf "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv==0.13.9
 install() { "$venv/bin/uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" "$@"; }
 
+# pyfarmhash, which TFDV needs, has no wheel.
+header=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("include") + "/Python.h")')
+if ! command -v g++ >/dev/null || [ ! -f "$header" ]; then
+  debian g++ python3-dev || say "pyfarmhash needs a C++ compiler and Python's headers: install g++ and python3-dev"
+fi
+
 if [ "$legacy" = 1 ]; then
   # 1.16.1 declares older TensorFlow and pyarrow, yet works beside the pinned ones (docs/adr/0002).
-  command -v g++ >/dev/null || debian g++ python3-dev || say "pyfarmhash needs a C++ compiler"
   grep -vE '^(tensorflow-data-validation|tfx-bsl)==' "$root/requirements.txt" > "$venv/requirements.txt"
   install -r "$venv/requirements.txt" -r "$root/requirements-dev.txt" \
     pyarrow-hotfix==0.7

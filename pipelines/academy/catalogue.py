@@ -226,6 +226,10 @@ def _eligible(
     return core[:, topic] | ~restricted
 
 
+# A page is read between two customers.
+_MOST_WORDS = 300
+
+
 def _texts(
     rng: np.random.Generator,
     path: NDArray[np.int32],
@@ -253,7 +257,8 @@ def _texts(
             _fill(rng, SENTENCES[pick], near if off else own, about, nouns[group])
             for pick, off in zip(picks, stray, strict=True)
         ]
-        bodies.append(" ".join(sentences))
+        ends = np.cumsum([sentence.count(" ") + 1 for sentence in sentences])
+        bodies.append(" ".join(sentences[: np.searchsorted(ends, _MOST_WORDS, side="right")]))
     return titles, bodies
 
 
