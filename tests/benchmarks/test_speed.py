@@ -1,4 +1,4 @@
-"""Speed as a ratio to a baseline in the same run: ``make bench``. Nothing fails on a time: machines are noisy."""
+"""Speed as a ratio to a baseline in the same run (``make bench``); no time fails a test."""
 
 import time
 from collections.abc import Callable
