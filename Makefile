@@ -1,15 +1,16 @@
 # Everything runs in .venv, which tools/setup.sh makes from the pinned requirements.
-ROOT := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
+# Not taken from MAKEFILE_LIST, which a space in the path would cut.
+ROOT := $(CURDIR)/
 VENV ?= $(ROOT).venv
-PYTHON_BIN := $(VENV)/bin/python
+PYTHON_BIN := "$(VENV)/bin/python"
 WORK ?= $(ROOT)build
 DATA ?= $(WORK)/academy
 HOME_DIR ?= $(WORK)/home
 PORT ?= 8080
 REGISTRY ?= waymark
-TAG ?= $(shell cd $(ROOT) && git rev-parse --short=12 HEAD 2>/dev/null || echo dev)
+TAG ?= $(shell cd "$(ROOT)" && git rev-parse --short=12 HEAD 2>/dev/null || echo dev)
 BASE ?= python:3.13-slim-trixie
-RUN := cd $(ROOT) &&
+RUN := cd "$(ROOT)" &&
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_USE_LEGACY_KERAS ?= 1
 
@@ -17,16 +18,16 @@ export TF_USE_LEGACY_KERAS ?= 1
 .PHONY: help setup run test lint format bench images lock compile clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' "$(ROOT)Makefile" | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 	@echo "  Settings: DATA=$(DATA) HOME_DIR=$(HOME_DIR) PORT=$(PORT)"
 
 setup:  ## Make .venv with everything pinned (quick when it is up to date)
-	@$(ROOT)tools/setup.sh $(VENV)
+	@"$(ROOT)tools/setup.sh" "$(VENV)"
 
 run: setup  ## Make the sample academy, train the first release, serve it on PORT
-	@$(RUN) { [ -f $(DATA)/academy.json ] || [ -n "$$(ls $(DATA)/events* 2>/dev/null)" ] || $(PYTHON_BIN) -m pipelines academy --out $(DATA); }
-	@$(RUN) { [ -e $(HOME_DIR)/current ] || $(PYTHON_BIN) -m pipelines run bootstrap --data $(DATA) --home $(HOME_DIR); }
-	@$(RUN) exec $(PYTHON_BIN) -m serving --home $(HOME_DIR) --port $(PORT)
+	@$(RUN) { [ -f "$(DATA)/academy.json" ] || [ -n "$$(ls -d "$(DATA)"/events* 2>/dev/null)" ] || $(PYTHON_BIN) -m pipelines academy --out "$(DATA)"; }
+	@$(RUN) { [ -e "$(HOME_DIR)/current" ] || $(PYTHON_BIN) -m pipelines run bootstrap --data "$(DATA)" --home "$(HOME_DIR)"; }
+	@$(RUN) exec $(PYTHON_BIN) -m serving --home "$(HOME_DIR)" --port $(PORT)
 
 test: setup  ## Run all tests
 	@$(RUN) $(PYTHON_BIN) -m pytest $(ARGS)
@@ -46,13 +47,13 @@ images: ## Build the container images: make images REGISTRY=... TAG=... [BASE=..
 	done
 
 compile: setup  ## Compile the pipelines to build/pipelines/*.yaml for the images REGISTRY and TAG
-	@$(RUN) WAYMARK_REGISTRY=$(REGISTRY) WAYMARK_TAG=$(TAG) $(PYTHON_BIN) -m pipelines compile --out $(WORK)/pipelines
+	@$(RUN) WAYMARK_REGISTRY=$(REGISTRY) WAYMARK_TAG=$(TAG) $(PYTHON_BIN) -m pipelines compile --out "$(WORK)/pipelines"
 
 lock: setup  ## Pin requirements.txt and requirements-dev.txt anew from the .in files
 	@$(RUN) for name in requirements requirements-dev; do \
-	  $(VENV)/bin/uv pip compile -q --universal --no-header --no-annotate --python-version 3.11 $$name.in -o $$name.txt && \
+	  "$(VENV)/bin/uv" pip compile -q --universal --no-header --no-annotate --python-version 3.11 $$name.in -o $$name.txt && \
 	  sed -i -E "s/ ; python_full_version < '3.14' and platform_machine == 'x86_64' and sys_platform == 'linux'$$//; s/ and (platform_machine == 'x86_64'|sys_platform == 'linux')//g" $$name.txt; \
 	done
 
 clean:  ## Delete the environment, sample data and releases
-	@rm -rf $(VENV) $(WORK)
+	@rm -rf "$(VENV)" "$(WORK)"
