@@ -41,9 +41,9 @@ format: setup  ## Format the code
 bench: setup  ## Measure speed and memory, as ratios against a baseline in the same run
 	@$(RUN) $(PYTHON_BIN) -m pytest tests/benchmarks -m bench -s $(ARGS)
 
-images: ## Build the container images: make images REGISTRY=... TAG=... [BASE=...]
-	@$(RUN) for target in data train light serving; do \
-	  docker build --target $$target --build-arg BASE=$(BASE) --build-arg VERSION=$(TAG) -t $(REGISTRY)/$$target:$(TAG) . || exit 1; \
+images: ## Build the container images: make images REGISTRY=... TAG=... [BASE=... BUILD_ARGS="--build-arg GPU=1"]
+	@$(RUN) for target in light serving data train; do \
+	  docker build --target $$target --build-arg BASE=$(BASE) --build-arg VERSION=$(TAG) $(BUILD_ARGS) -t $(REGISTRY)/$$target:$(TAG) . || exit 1; \
 	done
 
 compile: setup  ## Compile the pipelines to build/pipelines/*.yaml for the images REGISTRY and TAG

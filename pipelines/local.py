@@ -14,7 +14,9 @@ import logging
 import os
 import re
 import resource
+import shlex
 import shutil
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -150,6 +152,7 @@ def _run_kfp(pipeline: Any, arguments: Mapping[str, Any], folder: Path, progress
         with (
             _environment("PYTHONPATH", path),
             _environment("PYTHONUNBUFFERED", "1"),
+            _quoted_executable(),
             warnings.catch_warnings(),
             contextlib.redirect_stdout(progress),
         ):
@@ -174,6 +177,17 @@ def _environment(name: str, value: str) -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
+
+
+@contextlib.contextmanager
+def _quoted_executable() -> Iterator[None]:
+    """KFP writes the interpreter's path unquoted into ``sh -c``; a space in it would cut it."""
+    before = sys.executable
+    sys.executable = shlex.quote(before)
+    try:
+        yield
+    finally:
+        sys.executable = before
 
 
 class Progress(io.TextIOBase):

@@ -1,58 +1,65 @@
 #!/bin/sh
 # Makes the project's virtual environment: a supported Python, uv, the pinned packages.
-# Usage: tools/setup.sh VENV. Quick when VENV already matches the pins.
+# Usage: tools/setup.sh [VENV]. Quick when VENV already matches the pins.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 venv=${1:-$root/.venv}
 say() { printf '%s\n' "setup: $*" >&2; }
+stop() { say "$@"; exit 1; }
 
 digest=$(cat "$root/requirements.txt" "$root/requirements-dev.txt" "$root/tools/setup.sh" | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$venv/.digest" 2>/dev/null || true)" = "$digest" ] && "$venv/bin/python" -c '' 2>/dev/null; then exit 0; fi
+[ "$(uname -sm)" = "Linux x86_64" ] || stop "TensorFlow and TFDV need Linux on x86-64, this is $(uname -sm)"
+[ ! -e "$venv" ] || [ -f "$venv/pyvenv.cfg" ] || stop "$venv is not a virtual environment: delete it, or set VENV"
 
-as_root() { if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo -n "$@"; else return 1; fi; }
-debian() { command -v apt-get >/dev/null && as_root apt-get update -q >&2 && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@" >&2; }
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo -n "$@" 2>/dev/null; else return 1; fi; }
+debian() { command -v apt-get >/dev/null && as_root apt-get update -qq >/dev/null && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends "$@" >/dev/null; }
 
-# TFDV's current wheels need glibc 2.39; the last ones for older systems exist for Python 3.11 only.
+# TFDV's current wheels need glibc 2.39; the last ones for older systems exist for Python 3.11 only (docs/adr/0002).
 glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2)
-old=$(printf '%s\n2.39\n' "${glibc:-0}" | sort -V | head -n1)
-if [ "$old" != 2.39 ]; then versions="3.11"; legacy=1; else versions="3.13 3.12 3.11"; legacy=0; fi
+glibc=${glibc:-unknown}
+if [ "$(printf '%s\n' "$glibc" 2.39 | sort -V | head -n1)" = 2.39 ]; then legacy=0; versions="3.13, 3.12 or 3.11"; else legacy=1; versions=3.11; fi
 
-works() { "$1" -c 'import sys; sys.exit(sys.version_info[:2] not in [tuple(map(int, v.split("."))) for v in sys.argv[1:]])' $versions 2>/dev/null; }
+works() { "$1" -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] not in sys.argv[1])' "$versions" 2>/dev/null; }
 find_python() {
-  for candidate in "${PYTHON:-}" $(for v in $versions; do printf 'python%s /usr/bin/python%s ' "$v" "$v"; done) python3; do
-    [ -n "$candidate" ] && works "$candidate" && { printf '%s' "$candidate"; return; }
+  for candidate in "${PYTHON:-}" python3.13 python3.12 python3.11 /usr/bin/python3.11 python3; do
+    if [ -n "$candidate" ] && works "$candidate"; then printf '%s' "$candidate"; return; fi
   done
   return 1
 }
+[ -z "${PYTHON:-}" ] || works "$PYTHON" || stop "PYTHON=$PYTHON does not do: glibc $glibc needs Python $versions"
 if ! python=$(find_python); then
-  say "no Python of ($versions) found; trying the system's packages"
-  debian python3 python3-venv || true
-  python=$(find_python) || { say "glibc ${glibc:-unknown} needs Python $versions: install one, or set PYTHON=/path/to/python"; exit 1; }
+  say "no Python $versions found: installing the system's"
+  debian python3 || true
+  python=$(find_python) || stop "glibc $glibc needs Python $versions: install it, or set PYTHON=/path/to/python"
 fi
-say "$("$python" --version), glibc ${glibc:-unknown}, into $venv"
+say "$("$python" --version), glibc $glibc, into $venv"
+
+# Debian splits venv and the headers from Python; pyfarmhash, which TFDV needs, has no wheel.
+short=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+header=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include") + "/Python.h")')
+set --
+"$python" -c 'import ensurepip' 2>/dev/null || set -- "$@" "python$short-venv"
+[ -f "$header" ] || set -- "$@" "python$short-dev"
+command -v g++ >/dev/null || set -- "$@" g++
+if [ $# -gt 0 ]; then
+  say "installing $*"
+  debian "$@" || stop "could not install them; as root: apt-get install $*"
+fi
 
 rm -rf "$venv"
-# Debian ships venv without ensurepip unless python3-venv is installed.
-"$python" -m venv "$venv" >/dev/null 2>&1 || {
-  rm -rf "$venv"
-  short=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-  debian "python$short-venv" || { say "'$python -m venv' fails: install python$short-venv"; exit 1; }
-  "$python" -m venv "$venv"
-}
+"$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv==0.13.9
+# uv does not read pip's settings: pass a mirror and its certificates on.
+index=${PIP_INDEX_URL:-$("$venv/bin/python" -m pip config get global.index-url 2>/dev/null || true)}
+[ -z "$index" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$index}"
+[ -z "${PIP_CERT:-}" ] || export SSL_CERT_FILE="${SSL_CERT_FILE:-$PIP_CERT}"
 install() { "$venv/bin/uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" "$@"; }
 
-# pyfarmhash, which TFDV needs, has no wheel.
-header=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("include") + "/Python.h")')
-if ! command -v g++ >/dev/null || [ ! -f "$header" ]; then
-  debian g++ python3-dev || say "pyfarmhash needs a C++ compiler and Python's headers: install g++ and python3-dev"
-fi
-
 if [ "$legacy" = 1 ]; then
-  # 1.16.1 declares older TensorFlow and pyarrow, yet works beside the pinned ones (docs/adr/0002).
+  # 1.16.1 declares older TensorFlow and pyarrow, yet works beside the pinned ones.
   grep -vE '^(tensorflow-data-validation|tfx-bsl)==' "$root/requirements.txt" > "$venv/requirements.txt"
-  install -r "$venv/requirements.txt" -r "$root/requirements-dev.txt" \
-    pyarrow-hotfix==0.7
+  install -r "$venv/requirements.txt" -r "$root/requirements-dev.txt" pyarrow-hotfix==0.7
   install --no-deps tensorflow-data-validation==1.16.1 tfx-bsl==1.16.1
 else
   install -r "$root/requirements.txt" -r "$root/requirements-dev.txt"

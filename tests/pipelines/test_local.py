@@ -1,6 +1,8 @@
 import io
 import logging
 import os
+import shlex
+import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -191,6 +193,17 @@ def test_step_that_kfp_skips_in_silence_is_a_failure(tmp_path):
     with pytest.raises(StepError, match="did not run"):
         run_pipeline(skipping, {"marker": str(tmp_path / "marker")}, tmp_path, plain_console())
     assert not (tmp_path / "marker").exists()
+
+
+def test_an_interpreter_in_a_folder_with_a_space_runs_the_steps(tmp_path, monkeypatch):
+    python = tmp_path / "a b" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    outcome = run_pipeline(sums, {"count": 4}, tmp_path / "c d", plain_console())
+    assert outcome.steps
+    assert sys.executable == str(python)
 
 
 def test_missing_argument_is_a_plain_error(tmp_path):
