@@ -14,9 +14,7 @@ import logging
 import os
 import re
 import resource
-import shlex
 import shutil
-import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -34,6 +32,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from components.contract.errors import WaymarkError
+from components.contract.shell import quoted_executable
 from pipelines.check_ir import Step, check_ir, load_ir, steps
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -152,7 +151,7 @@ def _run_kfp(pipeline: Any, arguments: Mapping[str, Any], folder: Path, progress
         with (
             _environment("PYTHONPATH", path),
             _environment("PYTHONUNBUFFERED", "1"),
-            _quoted_executable(),
+            quoted_executable(),
             warnings.catch_warnings(),
             contextlib.redirect_stdout(progress),
         ):
@@ -177,17 +176,6 @@ def _environment(name: str, value: str) -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
-
-
-@contextlib.contextmanager
-def _quoted_executable() -> Iterator[None]:
-    """KFP writes the interpreter's path unquoted into ``sh -c``; a space in it would cut it."""
-    before = sys.executable
-    sys.executable = shlex.quote(before)
-    try:
-        yield
-    finally:
-        sys.executable = before
 
 
 class Progress(io.TextIOBase):

@@ -22,6 +22,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from numpy.typing import NDArray
 
 from components.contract import columns as c
+from components.contract.shell import quoted_executable
 from components.preprocess import feedback, sessions
 from components.preprocess.feedback import AddCells, Cells
 
@@ -178,7 +179,7 @@ def process(
         groups = pq.ParquetFile(file).num_row_groups
     catalogue = pages.to_arrow().cast(pa.string())
     chosen = _LOCAL if runner == "DirectRunner" else runner
-    with beam.Pipeline(runner=chosen, options=PipelineOptions(options)) as pipeline:
+    with quoted_executable(), beam.Pipeline(runner=chosen, options=PipelineOptions(options)) as pipeline:
         divided = (
             pipeline
             | "row groups" >> beam.Create(range(groups))

@@ -1,5 +1,7 @@
 """The step on whole logs, against a plain Polars program."""
 
+import shlex
+import sys
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -253,7 +255,13 @@ def test_any_number_of_shards_gives_the_same_dataset(tmp_path):
 
 
 @pytest.mark.slow
-def test_several_processes_give_the_same_dataset(tmp_path):
+def test_several_processes_give_the_same_dataset(tmp_path, monkeypatch):
+    # Worker processes start through a shell: a space in the interpreter's path must not cut it.
+    python = tmp_path / "a b" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
     folder = large_log(tmp_path / "tables")
     options = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
     one, _ = preprocessed(folder, tmp_path / "one")
