@@ -26,7 +26,7 @@ from components.contract.files import atomic_file
 from components.contract.ranking import Ranker
 from components.contract.requests import requests_of_stage
 from components.contract.settings import section
-from components.evaluate.evaluation import evaluate, roc
+from components.evaluate.evaluation import evaluate, load_ablations, roc
 from components.evaluate.report import render
 from components.ingest import step as ingest
 from components.neighbours import step as neighbours
@@ -99,7 +99,7 @@ def evaluate_protocol(
     ranker.run(work / "training" / "examples", work / "ranker", chosen)
     progress("evaluate")
     examples, tables = Examples.load(work / "holdout" / "examples"), Dataset.load(dataset)
-    others = {path.name: Ranker(path) for path in sorted((work / "ranker" / "ablations").glob("*"))}
+    others = load_ablations(work / "ranker")
     found, tops, probability = evaluate(examples, tables.n_pages, Ranker(work / "ranker"), others)
     truth = Path(data) / "truth"
     if truth.exists():

@@ -9,6 +9,7 @@ puts the run's date into the settings, which every step takes, so a step is reus
 the same date; what reads or changes HOME is never reused.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from kfp import dsl
@@ -263,6 +264,58 @@ def take(home: str, part: str) -> PipelineTask:
     return uncached(steady(from_release(home=home, part=part))).set_display_name(f"{part} from the release")
 
 
+def finish(
+    kind: str,
+    home: str,
+    prepared: PipelineTask,
+    content: PipelineTask,
+    *,
+    counts: Mapping[int, PipelineTask],
+    vectors: Mapping[int, Mapping[str, Any]],
+    ranker: Any,
+) -> None:
+    """Add the last part to the pipeline being defined: judge on the holdout, gate, release.
+
+    Parameters
+    ----------
+    kind, home : str
+    prepared, content : PipelineTask
+    counts : mapping of int to PipelineTask
+        Counting sources fitted for ``HOLDOUT`` and ``EVERYTHING``.
+    vectors : mapping of int to mapping
+        The artifacts ``skip_gram`` and ``two_tower`` for the same stages.
+    ranker : artifact
+    """
+    dataset, chosen = prepared.outputs["dataset"], prepared.outputs["settings"]
+    measured = judge(
+        dataset=dataset,
+        transitions=counts[HOLDOUT].outputs["transitions"],
+        neighbours=counts[HOLDOUT].outputs["neighbours"],
+        skip_gram=vectors[HOLDOUT]["skip_gram"],
+        content=content.outputs["model"],
+        two_tower=vectors[HOLDOUT]["two_tower"],
+        ranker=ranker,
+        home=home,
+        settings=chosen,
+    )
+    deliver(
+        dataset=dataset,
+        transitions=counts[EVERYTHING].outputs["transitions"],
+        neighbours=counts[EVERYTHING].outputs["neighbours"],
+        skip_gram=vectors[EVERYTHING]["skip_gram"],
+        content=content.outputs["model"],
+        two_tower=vectors[EVERYTHING]["two_tower"],
+        holdout_skip_gram=vectors[HOLDOUT]["skip_gram"],
+        holdout_two_tower=vectors[HOLDOUT]["two_tower"],
+        ranker=ranker,
+        evaluation=measured.outputs["evaluation"],
+        statistics=prepared.outputs["statistics"],
+        kind=kind,
+        home=home,
+        settings=chosen,
+    )
+
+
 def refit_everything(kind: str, data: str, home: str, settings: dict[str, Any], date: str) -> None:
     """Add all steps, every model trained anew, to the pipeline being defined."""
     prepared = prepare(data=data, home=home, settings=settings, date=date)
@@ -279,30 +332,12 @@ def refit_everything(kind: str, data: str, home: str, settings: dict[str, Any], 
         two_tower=vectors[TRAIN].outputs["two_tower"],
         settings=chosen,
     )
-    measured = judge(
-        dataset=dataset,
-        transitions=counts[HOLDOUT].outputs["transitions"],
-        neighbours=counts[HOLDOUT].outputs["neighbours"],
-        skip_gram=vectors[HOLDOUT].outputs["skip_gram"],
-        content=content.outputs["model"],
-        two_tower=vectors[HOLDOUT].outputs["two_tower"],
+    finish(
+        kind,
+        home,
+        prepared,
+        content,
+        counts=counts,
+        vectors={stage: vectors[stage].outputs for stage in (HOLDOUT, EVERYTHING)},
         ranker=trained.outputs["model"],
-        home=home,
-        settings=chosen,
-    )
-    deliver(
-        dataset=dataset,
-        transitions=counts[EVERYTHING].outputs["transitions"],
-        neighbours=counts[EVERYTHING].outputs["neighbours"],
-        skip_gram=vectors[EVERYTHING].outputs["skip_gram"],
-        content=content.outputs["model"],
-        two_tower=vectors[EVERYTHING].outputs["two_tower"],
-        holdout_skip_gram=vectors[HOLDOUT].outputs["skip_gram"],
-        holdout_two_tower=vectors[HOLDOUT].outputs["two_tower"],
-        ranker=trained.outputs["model"],
-        evaluation=measured.outputs["evaluation"],
-        statistics=prepared.outputs["statistics"],
-        kind=kind,
-        home=home,
-        settings=chosen,
     )

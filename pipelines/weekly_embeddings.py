@@ -5,7 +5,7 @@ from typing import Any
 from kfp import dsl
 
 from components.contract.columns import EVERYTHING, HOLDOUT
-from pipelines.shared import deliver, fit_co_counts, fit_content, fit_embeddings, judge, prepare, take
+from pipelines.shared import finish, fit_co_counts, fit_content, fit_embeddings, prepare, take
 
 
 @dsl.pipeline(
@@ -23,35 +23,15 @@ def weekly_embeddings(data: str, home: str, settings: dict[str, Any] = {}, date:
         date: Day the run stands for. Runs of one date share cached steps; empty means that none is shared.
     """
     prepared = prepare(data=data, home=home, settings=settings, date=date)
-    dataset, chosen = prepared.outputs["dataset"], prepared.outputs["settings"]
     content = fit_content(prepared)
     counts = {stage: fit_co_counts(prepared, stage) for stage in (HOLDOUT, EVERYTHING)}
-    vectors = {stage: fit_embeddings(prepared, content, stage) for stage in (HOLDOUT, EVERYTHING)}
-    deep = take(home, "ranker").outputs["model"]
-    measured = judge(
-        dataset=dataset,
-        transitions=counts[HOLDOUT].outputs["transitions"],
-        neighbours=counts[HOLDOUT].outputs["neighbours"],
-        skip_gram=vectors[HOLDOUT].outputs["skip_gram"],
-        content=content.outputs["model"],
-        two_tower=vectors[HOLDOUT].outputs["two_tower"],
-        ranker=deep,
-        home=home,
-        settings=chosen,
-    )
-    deliver(
-        dataset=dataset,
-        transitions=counts[EVERYTHING].outputs["transitions"],
-        neighbours=counts[EVERYTHING].outputs["neighbours"],
-        skip_gram=vectors[EVERYTHING].outputs["skip_gram"],
-        content=content.outputs["model"],
-        two_tower=vectors[EVERYTHING].outputs["two_tower"],
-        holdout_skip_gram=vectors[HOLDOUT].outputs["skip_gram"],
-        holdout_two_tower=vectors[HOLDOUT].outputs["two_tower"],
-        ranker=deep,
-        evaluation=measured.outputs["evaluation"],
-        statistics=prepared.outputs["statistics"],
-        kind="weekly",
-        home=home,
-        settings=chosen,
+    vectors = {stage: fit_embeddings(prepared, content, stage).outputs for stage in (HOLDOUT, EVERYTHING)}
+    finish(
+        "weekly",
+        home,
+        prepared,
+        content,
+        counts=counts,
+        vectors=vectors,
+        ranker=take(home, "ranker").outputs["model"],
     )

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import sys
 import warnings
 from pathlib import Path
 from typing import Annotated, NoReturn
-
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import structlog
 import typer

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from components.contract import columns as c
 from components.contract.dataset import Dataset
+from components.contract.encoding import encode
 from components.contract.features import NUMERIC, FeatureBuilder
 from components.contract.ranking import Ranker
 from components.contract.release import Release
@@ -47,8 +48,7 @@ class _Attribute:
     """One attribute of all associates: a number for each, and what the numbers stand for."""
 
     def __init__(self, column: pl.Series):
-        text = column.fill_null("").to_numpy().astype(np.str_)
-        self._values, codes = np.unique(text, return_inverse=True)
+        self._values, codes = encode(column)
         self._codes = codes.astype(np.int32)
 
     def __getitem__(self, row: int) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from components.contract import columns as c
 from components.contract.dataset import Dataset
+from components.contract.encoding import encode, find
 from components.contract.requests import Requests
 from components.contract.retrieval import LAST_PAGE, SOURCES, Shortlist
 from components.contract.trends import DAY
@@ -63,6 +64,8 @@ CATEGORICAL = (
     "last_topic",
     "first_source",
 )
+# Attributes of the associate among the categorical features.
+_ATTRIBUTES = ("role", "department", "region", "shift")
 SESSION_GAP = 1800.0
 # Pseudo-observations that pull a page's rates towards the mean of all pages.
 _SHRINKAGE = 20.0
@@ -135,14 +138,14 @@ class FeatureBuilder:
     def __init__(self, dataset: Dataset):
         pages = dataset.pages
         self._page_id = dataset.page_ids
-        topics, self._topic_code = _encode(pages["topic"])
-        formats, self._format_code = _encode(pages["format"])
+        topics, self._topic_code = encode(pages["topic"])
+        formats, self._format_code = encode(pages["format"])
         page_ids = np.concatenate([[""], self._page_id])
         self.values: dict[str, NDArray[np.str_]] = {
             "page_id": page_ids,
             "topic": topics,
             "format": formats,
-            **{n: _encode(dataset.associates[n])[0] for n in ("role", "department", "region", "shift")},
+            **{n: encode(dataset.associates[n])[0] for n in _ATTRIBUTES},
             "hour": np.array(["", *map(str, range(24))]),
             "weekday": np.array(["", *map(str, range(7))]),
             "last_page": page_ids,
@@ -156,10 +159,14 @@ class FeatureBuilder:
         lists = pages["prerequisites"].to_list()
         self._prerequisites = [[rows[p] for p in (entry or []) if p in rows] for entry in lists]
         self._needs = np.array([len(entry) for entry in self._prerequisites])
-        self._mandatory: dict[str, NDArray[np.bool_]] = {}
-        for row, roles in enumerate(pages["mandatory_for"].to_list()):
-            for role in roles or []:
-                self._mandatory.setdefault(role, np.zeros(len(rows), bool))[row] = True
+        for_roles = pages["mandatory_for"].to_list()
+        self._mandatory_roles = np.unique(
+            np.array([role for roles in for_roles for role in roles or []], np.str_)
+        )
+        # One row for each of these roles, and a last one, which -1 means, for all others.
+        self._mandatory = np.zeros((len(self._mandatory_roles) + 1, len(rows)), bool)
+        for row, roles in enumerate(for_roles):
+            self._mandatory[np.searchsorted(self._mandatory_roles, roles or []), row] = True
 
     def __call__(
         self, requests: Requests, shortlist: Shortlist, first_opened: NDArray[np.float64]
@@ -243,16 +250,13 @@ class FeatureBuilder:
             np.add.at(counts, (rows, code[history[rows, places]]), 1)
             found[f"{name}_share"] = counts[row, code[page]] / length[row]
         last = history[:, 0]
-        same = (self._topic_code[last] == self._topic_code[:, None]).T if len(last) else np.empty((0, 0))
-        found["topic_last"] = np.where(last[row] >= 0, same[row, page], 0).astype(np.float32)
+        same = self._topic_code[last[row]] == self._topic_code[page]
+        found["topic_last"] = (same & (last[row] >= 0)).astype(np.float32)
 
         found["prerequisites"] = self._needs[page].astype(np.float32)
         found["prerequisites_met"] = self._met(requests, row, page)
-        mandatory = np.zeros((len(requests), len(self._page_id)), bool)
-        for role in np.unique(requests.attributes["role"]):
-            if role in self._mandatory:
-                mandatory[requests.attributes["role"] == role] = self._mandatory[role]
-        found["mandatory"] = mandatory[row, page].astype(np.float32)
+        role = find(self._mandatory_roles, requests.attributes["role"])
+        found["mandatory"] = self._mandatory[role[row], page].astype(np.float32)
 
         last_time = np.where(known[:, 0], when[:, 0], np.nan)
         previous = np.where(known[:, 1], when[:, 0] - when[:, 1], np.nan)
@@ -293,10 +297,7 @@ class FeatureBuilder:
         row, page = shortlist.row, shortlist.page
         last = requests.history_page[:, 0]
         per_request: dict[str, NDArray[Any]] = {
-            **{
-                n: _look_up(self.values[n], requests.attributes[n])
-                for n in ("role", "department", "region", "shift")
-            },
+            **{n: np.maximum(find(self.values[n], requests.attributes[n]), 0) for n in _ATTRIBUTES},
             "hour": requests.time % DAY // 3600 + 1,
             "weekday": (requests.time // DAY + 3) % 7 + 1,
             "last_page": last + 1,
@@ -312,19 +313,6 @@ class FeatureBuilder:
         for column, name in enumerate(CATEGORICAL):
             codes[:, column] = per_candidate[name] if name in per_candidate else per_request[name][row]
         return codes
-
-
-def _encode(column: pl.Series) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
-    """Distinct values ("" for unknown comes first) and each row's position among them."""
-    text = column.fill_null("").to_numpy().astype(np.str_)
-    values = np.unique(np.concatenate([[""], text]))
-    return values, np.searchsorted(values, text)
-
-
-def _look_up(values: NDArray[np.str_], text: NDArray[np.str_]) -> NDArray[np.int64]:
-    """Position of each text in sorted ``values``; 0 (unknown) where it is not among them."""
-    found = np.minimum(np.searchsorted(values, text), len(values) - 1)
-    return np.where(values[found] == text, found, 0)
 
 
 def _hours(seconds: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.contract.encoding import find
 from components.contract.files import atomic_file
 from components.contract.sources import Vectors
 
@@ -46,11 +47,7 @@ class Vocabulary:
 
     def __call__(self, values: Strings) -> NDArray[np.int32]:
         """Look up numbers."""
-        asked = _text(values)
-        if not len(self.values):
-            return np.zeros(len(asked), np.int32)
-        place = np.minimum(np.searchsorted(self.values, asked), len(self.values) - 1)
-        return np.where(self.values[place] == asked, place + 1, 0).astype(np.int32)
+        return (find(self.values, _text(values)) + 1).astype(np.int32)
 
 
 def _text(values: Strings) -> NDArray[np.str_]:

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from components.contract import columns as c
 from components.contract.dataset import Dataset
+from components.contract.encoding import text
 
 HISTORY = 50
-_UNKNOWN = ""
 
 
 @dataclass(frozen=True)
@@ -116,8 +115,8 @@ def requests_of_stage(dataset: Dataset, stage: int, limit: int | None = None, se
     hired = who["hired_at"].to_numpy().astype(np.float64)
     return Requests(
         time=time,
-        associate_id=who[c.ASSOCIATE_ID].to_numpy().astype(np.str_),
-        attributes={name: _text(who[name]) for name in c.ASSOCIATE_ATTRIBUTES},
+        associate_id=text(who[c.ASSOCIATE_ID]),
+        attributes={name: text(who[name]) for name in c.ASSOCIATE_ATTRIBUTES},
         history_page=np.where(valid, pages[before], np.int32(-1)).astype(np.int32),
         history_time=np.where(valid, all_times[before], np.nan),
         history_count=ordinal.astype(np.int32),
@@ -126,7 +125,3 @@ def requests_of_stage(dataset: Dataset, stage: int, limit: int | None = None, se
         target=pages[rows].astype(np.int32),
         tenure_days=np.maximum((time - hired) / 86400.0, 0.0),
     )
-
-
-def _text(column: pl.Series) -> NDArray[np.str_]:
-    return column.fill_null(_UNKNOWN).to_numpy().astype(np.str_)

@@ -38,8 +38,6 @@ SOURCES = (
 )
 # Likeness of each page to the associate's latest page alone: features, not sources.
 LAST_PAGE = ("transitions_last", "ease_last", "item_knn_last", "content_last", "skip_gram_last")
-
-
 # The steps whose artifacts the retriever reads.
 SOURCE_STEPS = ("transitions", "neighbours", "skip_gram", "content_similarity", "two_tower")
 
@@ -165,7 +163,7 @@ class Retriever:
     ----------
     page_ids : array of str, shape (P,)
     transitions, ease, item_knn, content : Neighbours
-    content_vectors, skip_gram, two_tower : Vectors
+    skip_gram, two_tower : Vectors
     query_tower : QueryTower
     eligibility : Eligibility
         Which pages may be shown at all.

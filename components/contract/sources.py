@@ -12,17 +12,13 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from components.contract.encoding import find
 from components.contract.files import atomic_file
 
 
 def _positions(page_ids: NDArray[np.str_], catalogue: NDArray[np.str_]) -> NDArray[np.int32]:
     """Row of each of ``page_ids`` in ``catalogue``; -1 where it is gone."""
-    if len(catalogue) == 0:
-        return np.full(len(page_ids), -1, np.int32)
-    order = np.argsort(catalogue)
-    found = np.minimum(np.searchsorted(catalogue, page_ids, sorter=order), len(catalogue) - 1)
-    rows = order[found].astype(np.int32)
-    return np.where(catalogue[rows] == page_ids, rows, np.int32(-1))
+    return find(catalogue, page_ids, np.argsort(catalogue)).astype(np.int32)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from components.contract import columns as c
 from components.contract.dataset import Dataset
+from components.contract.encoding import find, text
 from components.contract.files import atomic_file
 from components.contract.requests import Requests
 
@@ -76,7 +77,7 @@ def openings(dataset: Dataset, visible: NDArray[np.bool_] | None = None) -> Open
     return Openings(
         time=table[c.TIME].to_numpy(),
         page=table[c.PAGE].to_numpy(),
-        attributes={n: who[n].fill_null("").to_numpy().astype(np.str_) for n in SEGMENTS},
+        attributes={name: text(who[name]) for name in SEGMENTS},
     )
 
 
@@ -137,9 +138,7 @@ class TrendCounters:
         if segment == "hour":
             return (time % DAY // (DAY / HOUR_BLOCKS)).astype(np.int64)
         values = np.asarray(self.groups.get(segment, [""]))
-        order = np.argsort(values)
-        found = np.minimum(np.searchsorted(values, attributes[segment], sorter=order), len(values) - 1)
-        return np.where(values[order[found]] == attributes[segment], order[found], 0)
+        return np.maximum(find(values, attributes[segment], np.argsort(values)), 0)
 
     def move_to(self, time: float) -> None:
         """Set the reference time; keeps the weights of later events in floating-point range."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,11 @@ def top_pages(
     return found
 
 
+def load_ablations(ranker: Path | str) -> dict[str, Ranker]:
+    """The rankers without one of their parts that the ranker step left, by name."""
+    return {path.name: Ranker(path) for path in sorted((Path(ranker) / "ablations").glob("*"))}
+
+
 def ranker_scores(ranker: Ranker, examples: Examples) -> NDArray[np.float32]:
     """Probabilities of all candidates, shape (N,)."""
     return ranker.bind(examples.values)(examples.numeric, examples.categorical)
@@ -98,6 +104,11 @@ def evaluate(
     associate = examples.requests[c.ASSOCIATE_ID].to_numpy().astype(np.str_)
     row, label = np.asarray(examples.row), np.asarray(examples.label)
     page = np.asarray(examples.page)
+    masks = cohort_masks(examples)
+
+    def by_cohort(better: NDArray[np.int64], ties: NDArray[np.int64]) -> dict[str, Any]:
+        return {name: judge(better[at], ties[at], associate[at]) for name, at in masks.items()}
+
     probability = ranker_scores(ranker, examples)
     # A page that the shortlist misses is beyond every k, also in a catalogue of fewer than k pages.
     missed = max(pages, *_RECALL_AT)
@@ -127,19 +138,13 @@ def evaluate(
             associate,
         ) | {"coverage": _coverage(tops[name], pages)}
     best = max(sources, key=lambda name: sources[name]["ndcg"])
-    cohorts = {
-        name: judge(better[at], ties[at], associate[at]) for name, at in cohort_masks(examples).items()
-    }
     set_beside = {}
     for name, other in (others or {}).items():
         scores = ranker_scores(other, examples)
         found = m.positions(scores, row, label, n, missed)
         set_beside[name] = judge(*found, associate) | {
             "auc": round(m.auc(scores, label), 4),
-            "cohorts": {
-                cohort: judge(found[0][at], found[1][at], associate[at])
-                for cohort, at in cohort_masks(examples).items()
-            },
+            "cohorts": by_cohort(*found),
         }
         tops[name] = top_pages(scores, row, page, n)
     evaluation = {
@@ -151,7 +156,7 @@ def evaluate(
         "blend": blend,
         "sources": sources,
         "others": set_beside,
-        "cohorts": cohorts,
+        "cohorts": by_cohort(better, ties),
         "calibration": table,
     }
     return evaluation, tops, probability

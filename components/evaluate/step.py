@@ -12,7 +12,7 @@ from components.contract.errors import ReleaseError
 from components.contract.examples import Examples
 from components.contract.files import atomic_file
 from components.contract.ranking import Ranker
-from components.evaluate.evaluation import evaluate, roc
+from components.evaluate.evaluation import evaluate, load_ablations, roc
 from components.evaluate.report import render
 
 
@@ -34,7 +34,7 @@ def run(
         ``fpr``, ``tpr``, ``threshold``.
     """
     data, held_out = Dataset.load(dataset), Examples.load(examples)
-    others = {path.name: Ranker(path) for path in sorted((Path(ranker) / "ablations").glob("*"))}
+    others = load_ablations(ranker)
     champion = _champion(home)
     if champion is not None:
         others["champion"] = champion

@@ -15,6 +15,7 @@ import orjson
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from components.contract.encoding import find
 from components.contract.errors import DataError
 from components.contract.files import atomic_folder
 
@@ -167,16 +168,15 @@ class TruePreference:
             An associate is not of this academy.
         """
         ids = np.asarray(associate_ids, dtype=np.str_)
-        who = _rows(ids, self.associate_ids)
+        who = find(self.associate_ids, ids, np.argsort(self.associate_ids))
         if (who < 0).any():
             raise DataError(f"associate_id: {ids[who < 0][0]} is not of this academy")
         seen = np.zeros((len(ids), len(self.page_ids)), np.bool_)
         last = np.full((len(ids), RECENT), -1, np.int32)
         lengths = np.fromiter(map(len, history), np.int64, len(ids))
         if lengths.sum():
-            flat = _rows(
-                np.concatenate([np.asarray(pages, dtype=np.str_) for pages in history]), self.page_ids
-            )
+            pages = np.concatenate([np.asarray(one, dtype=np.str_) for one in history])
+            flat = find(self.page_ids, pages, np.argsort(self.page_ids))
             row = np.repeat(np.arange(len(ids)), lengths)
             back = np.repeat(np.cumsum(lengths), lengths) - 1 - np.arange(len(flat))
             seen[row[flat >= 0], flat[flat >= 0]] = True
@@ -305,11 +305,3 @@ class TruePreference:
             raise DataError(
                 f"{path} holds no true preference: give the folder truth/ of an academy"
             ) from error
-
-
-def _rows(ids: NDArray[np.str_], known: NDArray[np.str_]) -> NDArray[np.int64]:
-    """Row of each id in ``known``, -1 where it is absent."""
-    order = np.argsort(known)
-    place = np.minimum(np.searchsorted(known, ids, sorter=order), len(known) - 1)
-    rows = order[place]
-    return np.where(known[rows] == ids, rows, -1)

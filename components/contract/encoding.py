@@ -1,0 +1,54 @@
+"""Text columns as arrays and as numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+
+def text(column: pl.Series) -> NDArray[np.str_]:
+    """A column of strings as an array; "" where unknown."""
+    return column.fill_null("").to_numpy().astype(np.str_)
+
+
+def encode(column: pl.Series) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+    """Distinct values ("" for unknown comes first) and each row's position among them.
+
+    Examples
+    --------
+    >>> values, codes = encode(pl.Series(["b", None, "a", "b"]))
+    >>> values.tolist(), codes.tolist()
+    (['', 'a', 'b'], [2, 0, 1, 2])
+    """
+    rows = text(column)
+    values = np.unique(np.concatenate([[""], rows]))
+    return values, np.searchsorted(values, rows)
+
+
+def find(
+    values: NDArray[np.str_], asked: NDArray[np.str_], sorter: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Position of each text in ``values``; -1 where it is not among them.
+
+    Parameters
+    ----------
+    values : array of str, shape (V,)
+        Sorted, unless ``sorter`` is given.
+    asked : array of str, shape (N,)
+    sorter : array of int, shape (V,), optional
+        ``np.argsort(values)``.
+
+    Examples
+    --------
+    >>> find(np.array(["a", "c"]), np.array(["c", "b", "a"])).tolist()
+    [1, -1, 0]
+    >>> values = np.array(["c", "a"])
+    >>> find(values, np.array(["a", "b"]), np.argsort(values)).tolist()
+    [1, -1]
+    """
+    if not len(values):
+        return np.full(len(asked), -1, np.int64)
+    place = np.minimum(np.searchsorted(values, asked, sorter=sorter), len(values) - 1)
+    rows = place if sorter is None else sorter[place]
+    return np.where(values[rows] == asked, rows, -1)
