@@ -1,0 +1,1 @@
+"""Checks every overlay as far as that goes without a cluster: schemas, references, policies."""
