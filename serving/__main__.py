@@ -90,7 +90,7 @@ def _start(home: Path | None, release: Path | None, host: str, port: int, store:
     engine = Engine(found, SQLiteStore(store) if store else None)
     model = Recommender(engine, settings)
     model.load()
-    http.install(app, settings.max_body_bytes)
+    http.install(app, settings.max_body_bytes, found.name)
     app.include_router(home_page.routes(engine.name, engine.examples(), engine.last_event))
     if store:
         app.include_router(events.routes(engine, settings))

@@ -162,8 +162,8 @@ class Engine:
         with self._counting:
             self._counters.add(Openings(np.array([event.time for event in events]), pages, attributes))
 
-    def observe(self, events: Sequence[StoredEvent]) -> int:
-        """Store events and let the next request see them; returns how many were new."""
+    def observe(self, events: Sequence[StoredEvent]) -> list[StoredEvent]:
+        """Store events and let the next request see them; returns the new ones."""
         if self._store is None:
             raise RuntimeError("this server keeps no events")
         # One writer at a time; readers do not wait for the disk.
@@ -181,7 +181,7 @@ class Engine:
                     seen.add(row)
                     first.append(event)
             self._count(first)
-        return len(added)
+        return added
 
     def forget(self, associate_id: str) -> None:
         """Remove an associate: events, history and attributes are not known any more."""

@@ -17,6 +17,7 @@ from components.contract.tables import check
 from components.contract.trends import DAY
 from serving.engine import Engine
 from serving.errors import RequestError
+from serving.feedback import FeedbackCounter
 from serving.metrics import EVENTS
 from serving.settings import ServingSettings
 from serving.store import StoredEvent
@@ -124,7 +125,7 @@ def _stored(row: dict[str, Any]) -> StoredEvent:
 
 def routes(engine: Engine, settings: ServingSettings) -> APIRouter:
     """The routes over one engine."""
-    router = APIRouter()
+    router, feedback = APIRouter(), FeedbackCounter()
 
     @router.post("/v1/events")
     async def post_events(request: Request) -> Response:
@@ -132,14 +133,15 @@ def routes(engine: Engine, settings: ServingSettings) -> APIRouter:
         now = max(time.time(), engine.last_event)
         events, rejected = parse_events(await request.body(), settings, now)
         unknown = [event for event in events if not engine.page_exists(event.page_id)]
-        added = await asyncio.to_thread(engine.observe, events) if events else 0
-        EVENTS.labels("new").inc(added)
-        EVENTS.labels("repeated").inc(len(events) - added)
+        added = await asyncio.to_thread(engine.observe, events) if events else []
+        feedback.add(added)
+        EVENTS.labels("new").inc(len(added))
+        EVENTS.labels("repeated").inc(len(events) - len(added))
         EVENTS.labels("rejected").inc(len(rejected))
-        log.info("events", received=len(events) + len(rejected), added=added, rejected=len(rejected))
+        log.info("events", received=len(events) + len(rejected), added=len(added), rejected=len(rejected))
         answer = {
             "accepted": len(events),
-            "new": added,
+            "new": len(added),
             "unknown_pages": len(unknown),
             "rejected": rejected,
         }

@@ -29,10 +29,13 @@ class Gate:
     ----------
     app : ASGI application
     max_body_bytes : int
+    release : str
+        Name of the release that is served, for the metrics.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int):
+    def __init__(self, app: ASGIApp, max_body_bytes: int, release: str):
         self._app = app
+        self._release = release
         self._limit = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +61,7 @@ class Gate:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                RESPONSES.labels(scope["method"], str(message["status"])).inc()
+                RESPONSES.labels(self._release, scope["method"], str(message["status"])).inc()
                 message = {**message, "headers": [*message["headers"], (b"x-request-id", request_id)]}
             await send(message)
 
@@ -119,9 +122,9 @@ def _closed() -> APIRouter:
     return router
 
 
-def install(app: FastAPI, max_body_bytes: int) -> None:
+def install(app: FastAPI, max_body_bytes: int, release: str) -> None:
     """Add the middleware and the error answers to an application."""
-    app.add_middleware(Gate, max_body_bytes=max_body_bytes)
+    app.add_middleware(Gate, max_body_bytes=max_body_bytes, release=release)
     app.add_exception_handler(RequestError, request_error)
     app.add_exception_handler(RequestValidationError, validation_error)
     app.add_exception_handler(HTTPException, http_error)

@@ -36,6 +36,19 @@ SOURCES = ("transitions", "neighbours", "skip_gram", "content_similarity", "two_
 Kind = Literal["bootstrap", "daily", "weekly", "monthly"]
 
 _NAME = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
+
+
+def is_name(text: str) -> bool:
+    """Whether a text has the form of a release's name.
+
+    Examples
+    --------
+    >>> is_name("20261030T120000-ab12cd"), is_name("latest")
+    (True, False)
+    """
+    return _NAME.fullmatch(text) is not None
+
+
 # An aside folder this old belongs to a build that died.
 _ABANDONED_SECONDS = 24 * 3600.0
 
@@ -333,7 +346,7 @@ def list_releases(home: Path | str) -> list[Release]:
     found = []
     releases = _releases(home)
     for path in releases.iterdir() if releases.is_dir() else ():
-        if _NAME.fullmatch(path.name):
+        if is_name(path.name):
             try:
                 found.append(read(path))
             except ReleaseError:
@@ -353,7 +366,7 @@ def publish(home: Path | str, name: str) -> Release:
     ReleaseError
         The release is missing or fails its checksums; the current one stays.
     """
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise ReleaseError(f"{name!r} is no release name (like 20261030T120000-ab12cd)")
     release = load(_releases(home) / name)
     aside = Path(home) / f".current.{uuid4().hex}"
@@ -406,7 +419,7 @@ def prune(home: Path | str, keep: int = 3) -> list[str]:
     gone = []
     releases = _releases(home)
     for path in list(releases.iterdir()) if releases.is_dir() else ():
-        if _NAME.fullmatch(path.name):
+        if is_name(path.name):
             # An unreadable folder is not in the list of releases; it stays for a person to see.
             if path.name in spared or not (path / MANIFEST).is_file():
                 continue

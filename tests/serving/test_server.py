@@ -318,7 +318,8 @@ def test_metrics_name_release_source_and_fallback(client, engine):
         assert f'waymark_stage_seconds_count{{stage="{stage}"}}' in text
     assert "waymark_candidates_total" in text
     assert "request_predict_seconds_count" in text
-    assert 'waymark_http_responses_total{method="POST",status="200"}' in text
+    posted = f'waymark_http_responses_total{{method="POST",release="{engine.name}",status="200"}}'
+    assert posted in text
 
 
 def test_the_home_page_is_self_contained(client):
@@ -382,9 +383,9 @@ def test_a_release_folder_alone_is_served_without_events(small_release):
 def test_a_corrupt_release_is_refused(small_release, tmp_path):
     copy = tmp_path / "home"
     shutil.copytree(small_release, copy, symlinks=True)
-    victim = current(copy).part("transitions") / "neighbours.npz"
+    victim = current(copy).part("transitions") / "transitions.npz"
     victim.write_bytes(victim.read_bytes()[:-1] + b"x")
     process, _ = start("--home", str(copy))
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "neighbours.npz" in stderr
+    assert "transitions.npz" in stderr
