@@ -8,17 +8,18 @@ DATA ?= $(WORK)/academy
 HOME_DIR ?= $(WORK)/home
 PORT ?= 8080
 REGISTRY ?= waymark
-TAG ?= $(shell cd "$(ROOT)" && git rev-parse --short=12 HEAD 2>/dev/null || echo dev)
 BASE ?= python:3.13-slim-trixie
+GPU ?= 0
+TAG ?= $(shell cd "$(ROOT)" && BASE="$(BASE)" GPU="$(GPU)" tools/images/tag.sh)
 RUN := cd "$(ROOT)" &&
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_USE_LEGACY_KERAS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench images lock compile clean
+.PHONY: help setup run test lint format bench bench-quality images images-test manifests lock compile clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*## ' "$(ROOT)Makefile" | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' "$(ROOT)Makefile" | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 	@echo "  Settings: DATA=$(DATA) HOME_DIR=$(HOME_DIR) PORT=$(PORT)"
 
 setup:  ## Make .venv with everything pinned (quick when it is up to date)
@@ -41,10 +42,14 @@ format: setup  ## Format the code
 bench: setup  ## Measure speed and memory, as ratios against a baseline in the same run
 	@$(RUN) $(PYTHON_BIN) -m pytest tests/benchmarks -m bench -s $(ARGS)
 
-images: ## Build the container images: make images REGISTRY=... TAG=... [BASE=... BUILD_ARGS="--build-arg GPU=1"]
-	@$(RUN) for target in light serving data train; do \
-	  docker build --target $$target --build-arg BASE=$(BASE) --build-arg VERSION=$(TAG) $(BUILD_ARGS) -t $(REGISTRY)/$$target:$(TAG) . || exit 1; \
-	done
+images: ## Build the container images: make images [REGISTRY=... TAG=... BASE=... GPU=1]
+	@$(RUN) REGISTRY="$(REGISTRY)" TAG="$(TAG)" BASE="$(BASE)" GPU="$(GPU)" tools/images/build.sh
+
+images-test: setup  ## Build and try the serving and light images as containers (root; installs Docker on Debian)
+	@$(RUN) REGISTRY="$(REGISTRY)" BASE="$(BASE)" PYTHON=$(PYTHON_BIN) tools/images/test.sh
+
+manifests: setup  ## Build every overlay and check each object against the schemas and our rules
+	@$(RUN) $(PYTHON_BIN) -m manifests.check
 
 compile: setup  ## Compile the pipelines to build/pipelines/*.yaml for the images REGISTRY and TAG
 	@$(RUN) WAYMARK_REGISTRY=$(REGISTRY) WAYMARK_TAG=$(TAG) $(PYTHON_BIN) -m pipelines compile --out "$(WORK)/pipelines"

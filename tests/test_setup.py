@@ -7,10 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from components import images
-
 ROOT = Path(__file__).parent.parent
 
 
@@ -51,11 +47,3 @@ def test_an_environment_of_other_pins_is_made_anew(tmp_path: Path) -> None:
     assert _setup(venv, PYTHON="/bin/false").returncode == 0
     (venv / ".digest").write_text(digest[::-1])
     assert "does not do" in _setup(venv, PYTHON="/bin/false").stderr
-
-
-@pytest.mark.parametrize("image", [images.LIGHT, images.DATA, images.TRAIN, "waymark/serving:dev"])
-def test_every_image_is_built(image: str) -> None:
-    target = image.split("/")[-1].split(":")[0]
-    assert f"AS {target}\n" in (ROOT / "Dockerfile").read_text()
-    [loop] = re.findall(r"for target in (.*); do", (ROOT / "Makefile").read_text())
-    assert target in loop.split()
