@@ -38,6 +38,13 @@ def load_ir(path: Path | str) -> dict[str, Any]:
         return next(yaml.safe_load_all(handle))
 
 
+def load_kubernetes(path: Path | str) -> dict[str, Any]:
+    """Read what an IR file says to Kubernetes: ``deploymentSpec`` and ``pipelineConfig``."""
+    with Path(path).open() as handle:
+        documents = list(yaml.safe_load_all(handle))
+    return documents[1]["platforms"]["kubernetes"] if len(documents) > 1 else {}
+
+
 def steps(ir: Ir) -> list[Step]:
     """All containers of a pipeline, in the order of the file, nested ones in their place."""
 
@@ -54,20 +61,25 @@ def steps(ir: Ir) -> list[Step]:
     return list(walk(ir["root"]["dag"], ()))
 
 
-def check_ir(ir: Ir) -> list[str]:
+def check_ir(ir: Ir, kubernetes: Ir | None = None) -> list[str]:
     """Follow every reference of a compiled pipeline.
 
     Parameters
     ----------
     ir : mapping
         The parsed pipeline document.
+    kubernetes : mapping, optional
+        Its platform settings, :func:`load_kubernetes`.
 
     Returns
     -------
     list of str
         What is wrong, a line each, with the place; empty when all resolves.
     """
-    return sorted(_Checker(ir).problems())
+    placed: Ir = (kubernetes or {}).get("deploymentSpec", {}).get("executors", {})
+    executors = ir.get("deploymentSpec", {}).get("executors", {})
+    stray = [f"kubernetes: executor {label} does not exist" for label in placed.keys() - executors.keys()]
+    return sorted([*_Checker(ir).problems(), *stray])
 
 
 class _Checker:
@@ -120,11 +132,18 @@ class _Checker:
         if target is None:
             yield f"{where}: componentRef {reference} does not exist"
             return
+        # A loop hands each item of one of its inputs to the pipeline inside it.
+        loop: Ir = task.get("parameterIterator", {})
+        items = loop.get("items", {}).get("inputParameter")
+        if items is not None and items not in task.get("inputs", {}).get("parameters", {}):
+            yield f"{where}: it loops over {items}, which is no input of it"
         for kind in ("parameters", "artifacts"):
             declared: Ir = target.get("inputDefinitions", {}).get(kind, {})
             given: Ir = task.get("inputs", {}).get(kind, {})
             for key, spec in declared.items():
                 if key not in given and not spec.get("isOptional") and "defaultValue" not in spec:
+                    if kind == "parameters" and key == loop.get("itemInput"):
+                        continue
                     yield f"{where}: input {key} of {reference} is not given"
             for key, value in given.items():
                 # Values that a nested pipeline passes through carry the prefix and need no declaration.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
+import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ import typer
 import yaml
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from components.contract.errors import WaymarkError
@@ -65,6 +65,7 @@ class PipelineName(StrEnum):
     daily_candidates = "daily_candidates"
     weekly_embeddings = "weekly_embeddings"
     monthly_ranker = "monthly_ranker"
+    tune = "tune"
 
 
 class Protocol(StrEnum):
@@ -90,11 +91,6 @@ SetOptions = Annotated[
 Date = Annotated[
     str, typer.Option(help="Day the run stands for; on a cluster, runs of one date share cached steps.")
 ]
-
-
-def pipeline(name: str) -> Any:
-    """The pipeline function of a name; imported late, because KFP takes a second."""
-    return getattr(importlib.import_module(f"pipelines.{name}"), name)
 
 
 def read_settings(file: Path | None, pairs: list[str] | None) -> dict[str, Any]:
@@ -155,12 +151,13 @@ def run(
     set_: SetOptions = None,
     date: Date = "",
 ) -> None:
-    """Run a pipeline on this machine; a release under HOME is the result.
+    """Run a pipeline on this machine; a release under HOME is the result, or, of tune, settings.
 
     Any failed step ends the run with status 1 and the step's message.
 
     python -m pipelines run bootstrap --data data --home home --set two_tower.epochs=3
     """
+    from pipelines.compiling import pipeline
     from pipelines.local import run_pipeline
 
     arguments = {
@@ -170,45 +167,43 @@ def run(
         "date": date,
     }
     outcome = run_pipeline(pipeline(name), arguments, home, err)
+    if name is PipelineName.tune:
+        best = outcome.output("finish-search", "best")
+        out.print(best.read_text(), highlight=False, markup=False, soft_wrap=True, end="")
+        return
     name_ = outcome.figure("release", "release")
     out.print(f"released {name_} under {home}", highlight=False, soft_wrap=True)
+
+
+Gpu = Annotated[
+    str, typer.Option(help="Train on GPUs: resource and number, nvidia.com/gpu=1.", envvar="WAYMARK_GPU")
+]
 
 
 @app.command("compile")
 def compile_(
     target: Annotated[Path, typer.Option("--out", help="Folder for one IR YAML file a pipeline.")],
+    gpu: Gpu = "",
 ) -> None:
     """Compile all pipelines to KFP IR and check every reference in it.
 
     WAYMARK_REGISTRY and WAYMARK_TAG name the images: tag by content, since KFP caches by tag.
+    WAYMARK_HOME_CLAIM, WAYMARK_HOME_PATH, WAYMARK_GPU_NODE and WAYMARK_WEBHOOK_SECRET name what the
+    cluster has; docs/runbook.md lists them.
 
     WAYMARK_TAG=3f2a9c1 python -m pipelines compile --out build
     """
-    for path in compile_all(target):
+    for path in _compiled(target, PipelineName, gpu):
         out.print(str(path), highlight=False, soft_wrap=True)
 
 
-def compile_all(target: Path, names: list[str] | None = None) -> list[Path]:
-    """Compile pipelines into ``target``, one checked file each.
+def _compiled(target: Path, names: Iterable[str], gpu: str) -> list[Path]:
+    if gpu:
+        # Pipelines read it as they are imported, which is now.
+        os.environ["WAYMARK_GPU"] = gpu
+    from pipelines.compiling import compile_all
 
-    Raises
-    ------
-    WaymarkError
-        A reference in the result leads nowhere.
-    """
-    from kfp.compiler import Compiler
-
-    from pipelines.check_ir import check_ir, load_ir
-
-    target.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name in names or list(PipelineName):
-        path = target / f"{name}.yaml"
-        Compiler().compile(pipeline(name), str(path))
-        if problems := check_ir(load_ir(path)):
-            raise WaymarkError(f"{path}: {len(problems)} broken references, the first: {problems[0]}")
-        paths.append(path)
-    return paths
+    return compile_all(target, names)
 
 
 Host = Annotated[str, typer.Option(help="KFP API endpoint.", envvar="KFP_ENDPOINT")]
@@ -216,10 +211,10 @@ Namespace = Annotated[str | None, typer.Option(help="Profile namespace, where KF
 
 
 @app.command()
-def upload(host: Host, namespace: Namespace = None) -> None:
+def upload(host: Host, namespace: Namespace = None, gpu: Gpu = "") -> None:
     """Upload all pipelines; content that is there already is left alone.
 
-    Versions are named by content, so that uploading twice changes nothing.
+    Versions are named by content, so that uploading twice changes nothing. Compile's variables count.
 
     python -m pipelines upload --host http://localhost:8888
     """
@@ -227,7 +222,7 @@ def upload(host: Host, namespace: Namespace = None) -> None:
 
     client = connect(host, namespace)
     with tempfile.TemporaryDirectory() as folder:
-        for name, path in zip(PipelineName, compile_all(Path(folder)), strict=True):
+        for name, path in zip(PipelineName, _compiled(Path(folder), PipelineName, gpu), strict=True):
             version = upload_package(client, name, path, namespace)
             state = "uploaded" if version.created else "unchanged"
             out.print(f"{name} {version.name} {state}", highlight=False)
@@ -237,34 +232,43 @@ def upload(host: Host, namespace: Namespace = None) -> None:
 def schedule(
     host: Host,
     data: Annotated[str, typer.Option(help="Folder or URI of the tables, as the cluster sees it.")],
-    home: Annotated[str, typer.Option(help="Folder of the releases, as the cluster sees it.")],
+    home: Annotated[str, typer.Option(help="Folder of the releases, as the cluster sees it.")] = "",
     namespace: Namespace = None,
     experiment: Annotated[str, typer.Option(help="Experiment that the runs belong to.")] = "waymark",
+    account: Annotated[
+        str, typer.Option(help="Service account of the steps; '': KFP's own.")
+    ] = "waymark-pipelines",
     settings: SettingsFile = None,
     set_: SetOptions = None,
     daily: Annotated[str, typer.Option(help="Six-field cron, seconds first.")] = "0 30 2 * * *",
     weekly: Annotated[str, typer.Option(help="Six-field cron, seconds first.")] = "0 30 3 * * 0",
     monthly: Annotated[str, typer.Option(help="Six-field cron, seconds first.")] = "0 30 4 1 * *",
+    gpu: Gpu = "",
 ) -> None:
     """Upload the recurring pipelines and schedule them; doing so twice changes nothing.
 
-    Missed times are not caught up, and a pipeline never runs twice at once.
+    Missed times are not caught up, and a pipeline never runs twice at once. Without --home it is the
+    path at which steps mount their volume. What was changed by hand, or lost, is put right.
 
-    python -m pipelines schedule --host http://localhost:8888 --data s3://log --home /mnt/waymark
+    python -m pipelines schedule --host http://localhost:8888 --data /mnt/waymark/log
     """
-    from pipelines.remote import connect, schedule_pipeline, upload_package
+    from components.configure.step import run as check_settings
+    from pipelines.remote import Schedule, connect, schedule_pipeline, upload_package
 
+    chosen = read_settings(settings, set_)
+    check_settings(chosen)
     client = connect(host, namespace)
-    arguments = {"data": data, "home": home, "settings": read_settings(settings, set_)}
+    arguments = {"data": data, "settings": chosen, **({"home": home} if home else {})}
     crons = {
         PipelineName.daily_candidates: daily,
         PipelineName.weekly_embeddings: weekly,
         PipelineName.monthly_ranker: monthly,
     }
     with tempfile.TemporaryDirectory() as folder:
-        for name, path in zip(crons, compile_all(Path(folder), list(crons)), strict=True):
+        for name, path in zip(crons, _compiled(Path(folder), crons, gpu), strict=True):
             version = upload_package(client, name, path, namespace)
-            state = schedule_pipeline(client, name, version, crons[name], arguments, experiment, namespace)
+            wanted = Schedule(crons[name], arguments, account)
+            state = schedule_pipeline(client, name, version, wanted, experiment, namespace)
             out.print(f"{name} {crons[name]!r} {state}", highlight=False)
 
 
@@ -337,6 +341,61 @@ def evaluate(
         sys.stdout.write(json.dumps(result) + "\n")
     else:
         show(result, title=f"{protocol} on {data}")
+
+
+class TuneProtocol(StrEnum):
+    """Protocols under which settings are compared."""
+
+    lastout = "lastout"
+    live = "live"
+    both = "both"
+
+
+@app.command()
+def tune(
+    data: Annotated[
+        list[Path],
+        typer.Option(help="Folder of the tables; may be repeated.", exists=True, file_okay=False),
+    ],
+    target: Annotated[Path, typer.Option("--out", help="Settings found, as --settings takes them.")],
+    protocol: Annotated[TuneProtocol, typer.Option(help="How logs are split.")] = TuneProtocol.both,
+    trials: Annotated[int, typer.Option(min=1, help="Settings to try.")] = 60,
+    jobs: Annotated[int, typer.Option(min=1, help="Trials at once; with 1, a run repeats exactly.")] = 1,
+    seconds: Annotated[float, typer.Option(min=0, help="No trial starts after this; 0: no limit.")] = 0,
+    settings: SettingsFile = None,
+    set_: SetOptions = None,
+    workdir: Annotated[
+        Path | None, typer.Option(help="Keep examples and study here; an interrupted search goes on.")
+    ] = None,
+) -> None:
+    """Search for settings of ranker and shortlist that rank better on all of the logs.
+
+    A report goes beside the settings. The holdout is never read.
+
+    python -m pipelines tune --data academy --data mars --trials 60 --jobs 2 --out settings.yaml
+    """
+    from pipelines.tuning import tune_logs
+
+    chosen = read_settings(settings, set_)
+    chosen["tune"] = {**chosen.get("tune", {}), "trials": trials, "workers": jobs, "seconds": seconds}
+    both = [Protocol.lastout, Protocol.live]
+    report = target.with_suffix(".html")
+    columns = (SpinnerColumn(), "{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Progress(*columns, console=err, transient=True) as shown,
+    ):
+        task = shown.add_task("starting", total=trials)
+        figures = tune_logs(
+            data,
+            [name.value for name in (both if protocol == "both" else [Protocol(protocol.value)])],
+            chosen,
+            target,
+            report,
+            workdir or Path(folder),
+            lambda now: shown.update(task, description=str(now), completed=now.trials),
+        )
+    show({**figures, "settings": str(target), "report": str(report)}, title="tuning")
 
 
 @releases.command("list")

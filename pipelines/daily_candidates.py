@@ -5,6 +5,7 @@ from typing import Any
 from kfp import dsl
 
 from components.contract.columns import EVERYTHING, HOLDOUT
+from pipelines.placement import SITE, lasting
 from pipelines.shared import finish, fit_co_counts, fit_content, prepare, take
 
 
@@ -12,17 +13,25 @@ from pipelines.shared import finish, fit_co_counts, fit_content, prepare, take
     name="daily-candidates",
     display_name="Daily candidates",
     description="Refresh what moves daily: counts, trends, new pages. Embeddings and ranker stay.",
+    pipeline_config=lasting(1),
 )
-def daily_candidates(data: str, home: str, settings: dict[str, Any] = {}, date: str = "") -> None:  # noqa: B006 (KFP copies it)
+def daily_candidates(
+    data: str,
+    home: str = SITE.home_path,
+    settings: dict[str, Any] = {},  # noqa: B006 (KFP copies it)
+    date: str = "",
+    beam_runner: str = "DirectRunner",
+) -> None:
     """Refresh what moves daily: counts, trends, new pages. Embeddings and ranker stay.
 
     Args:
-        data: Folder or URI with the tables events, pages and associates.
-        home: Folder of the releases.
-        settings: Settings of the steps that differ from their defaults, as {"two_tower": {"epochs": 3}}.
-        date: Day the run stands for. Runs of one date share cached steps; empty means that none is shared.
+        data: Folder or URI with the tables events, pages and associates, like /mnt/waymark/log.
+        home: Folder of the releases, on a volume that all steps mount.
+        settings: What differs from the steps' defaults, as {"two_tower": {"epochs": 3}}.
+        date: Day the run stands for, as 2026-11-24. Runs of one date share steps; empty: nothing is shared.
+        beam_runner: Beam's runner of preprocess: DirectRunner, FlinkRunner, SparkRunner or DataflowRunner.
     """
-    prepared = prepare(data=data, home=home, settings=settings, date=date)
+    prepared = prepare(data=data, home=home, settings=settings, date=date, beam_runner=beam_runner)
     content = fit_content(prepared)
     counts = {stage: fit_co_counts(prepared, stage) for stage in (HOLDOUT, EVERYTHING)}
     released = {name: take(home, name).outputs["model"] for name in ("skip_gram", "two_tower")}

@@ -26,6 +26,7 @@ from uuid import uuid4
 
 from kfp import compiler
 from kfp import local as kfp_local
+from kfp.local import logging_utils
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -33,13 +34,14 @@ from rich.text import Text
 
 from components.contract.errors import WaymarkError
 from components.contract.shell import quoted_executable
-from pipelines.check_ir import Step, check_ir, load_ir, steps
+from pipelines.check_ir import Step, check_ir, load_ir, load_kubernetes, steps
 
 ROOT = Path(__file__).resolve().parents[1]
 KEEP_RUNS = 3
 # A console without cursor control gets a sign of life of a long step this often.
 HEARTBEAT_SECONDS = 30.0
 FIGURES_SHOWN = 4
+_OUTPUT = "executor_output.json"
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"^Executing task '(.+)'$")
@@ -86,6 +88,11 @@ class Outcome:
         """A figure of the last step whose name ends with ``step``, or None."""
         return next((run.figures.get(name) for run in reversed(self.steps) if run.name.endswith(step)), None)
 
+    def output(self, step: str, name: str) -> Path:
+        """An artifact of a step that runs once, by the step's own name."""
+        (place,) = _output_folders(self.folder, step)
+        return place / name
+
 
 def run_pipeline(
     pipeline: Any, arguments: Mapping[str, Any], home: Path | str, console: Console | None = None
@@ -123,7 +130,7 @@ def run_pipeline(
     package = folder / "pipeline.yaml"
     compiler.Compiler().compile(pipeline, str(package))
     ir = load_ir(package)
-    if problems := check_ir(ir):
+    if problems := check_ir(ir, load_kubernetes(package)):
         raise WaymarkError(f"{pipeline.name} does not compile to sound IR: {problems[0]}")
     planned = {step.component.removeprefix("comp-"): step for step in steps(ir)}
 
@@ -154,15 +161,36 @@ def _run_kfp(pipeline: Any, arguments: Mapping[str, Any], folder: Path, progress
             quoted_executable(),
             warnings.catch_warnings(),
             contextlib.redirect_stdout(progress),
+            _one_logger(),
         ):
             warnings.simplefilter("ignore")
             pipeline(**arguments)
     except StepError:
         raise
     except Exception as error:
-        raise StepError(f"{error}\nfull log: {folder / 'run.log'}") from error
+        # In a loop, steps are threads, whose errors the runner takes for its own.
+        raise progress.failed or StepError(f"{error}\nfull log: {folder / 'run.log'}") from error
     finally:
         root.removeFilter(progress.observe)
+
+
+@contextlib.contextmanager
+def _one_logger() -> Iterator[None]:
+    """Set the runner's logger up once a run.
+
+    The runner does it for each step, and afterwards puts back what it found, and so it does with an
+    indenting ``print``. The steps of a loop are threads, which would put back each other's.
+    """
+    names = ("local_logger_context", "indented_print")
+    before = {name: getattr(logging_utils, name) for name in names}
+    with logging_utils.local_logger_context():
+        try:
+            for name in names:
+                setattr(logging_utils, name, contextlib.nullcontext)
+            yield
+        finally:
+            for name, value in before.items():
+                setattr(logging_utils, name, value)
 
 
 @contextlib.contextmanager
@@ -198,11 +226,13 @@ class Progress(io.TextIOBase):
         self.log = log
         self.console = console
         self.done: dict[str, StepRun] = {}
-        self.running: str | None = None
+        self.failed: StepError | None = None
+        # Steps that run now, with when they started: more than one only in a loop.
+        self.active: list[tuple[str, float]] = []
         self.lines: list[str] = []
         self._rest = ""
         self._width = max((len(" / ".join(step.path)) for step in planned.values()), default=0)
-        self._since = self._shown = time.perf_counter()
+        self._shown = time.perf_counter()
         self._signs = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
         self._live = Live(console=console, get_renderable=self._render, transient=True, refresh_per_second=8)
 
@@ -223,8 +253,7 @@ class Progress(io.TextIOBase):
         """Take output of the runner and, through it, of the steps."""
         self.log.write(text)
         *lines, self._rest = (self._rest + text).split("\n")
-        # The runner indents a step's output by four blanks.
-        self.lines += [_ANSI.sub("", line).removeprefix("    ") for line in lines]
+        self.lines += [_ANSI.sub("", line) for line in lines]
         if lines:
             self.log.flush()
             self._beat()
@@ -240,18 +269,21 @@ class Progress(io.TextIOBase):
         return True
 
     def _start(self, key: str) -> None:
-        self.running = key
-        self.lines = []
-        self._since = self._shown = time.perf_counter()
+        if not self.active:
+            self.lines = []
+        self._shown = time.perf_counter()
+        self.active.append((key, self._shown))
 
     def _end(self, key: str, status: str) -> None:
-        seconds = time.perf_counter() - self._since
+        started = next(entry for entry in self.active if entry[0] == key)
+        self.active.remove(started)
+        seconds = time.perf_counter() - started[1]
         name = self._name(key)
-        self.running = None
         if status != "SUCCESS":
             self._line("[red]failed[/]", name, seconds, "")
             log = self.folder / "run.log"
-            raise StepError(f"step {name} failed: {failure(self.lines)}\nfull log: {log}")
+            self.failed = StepError(f"step {name} failed: {failure(self.lines)}\nfull log: {log}")
+            raise self.failed
         figures = _figures(self.folder, key)
         self.done[key] = StepRun(name, seconds, figures)
         self._line("[green]done[/]  ", name, seconds, _summary(figures))
@@ -266,12 +298,13 @@ class Progress(io.TextIOBase):
         self.console.print(line, highlight=False, soft_wrap=True)
 
     def _render(self) -> Text:
-        if self.running is None:
+        if not self.active:
             return Text()
+        key, since = self.active[-1]
         now = time.perf_counter()
         sign = self._signs[int(now * 8) % len(self._signs)]
-        at = f"{len(self.done) + 1:>2}/{len(self.planned)} {sign} {_duration(now - self._since):>11}"
-        parts = (f"{at}  {self._name(self.running)}  ", (self._said(), "dim"))
+        at = f"{len(self.done) + 1:>2}/{len(self.planned)} {sign} {_duration(now - since):>11}"
+        parts = (f"{at}  {self._name(key)}  ", (self._said(), "dim"))
         return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 
     def _said(self) -> str:
@@ -283,12 +316,13 @@ class Progress(io.TextIOBase):
 
     def _beat(self) -> None:
         now = time.perf_counter()
-        if self.console.is_terminal or self.running is None or now - self._shown < HEARTBEAT_SECONDS:
+        if self.console.is_terminal or not self.active or now - self._shown < HEARTBEAT_SECONDS:
             return
         self._shown = now
+        key, since = self.active[-1]
         said = self._said()[:120]
         self.console.print(
-            f"      running {_duration(now - self._since):>7}  {self._name(self.running)}: {said}",
+            f"      running {_duration(now - since):>7}  {self._name(key)}: {said}",
             highlight=False,
             markup=False,
             soft_wrap=True,
@@ -326,27 +360,27 @@ def failure(lines: list[str]) -> str:
     return message if kind.startswith("components.contract.errors.") else f"{kind.split('.')[-1]}: {message}"
 
 
-def _output_folder(folder: Path, key: str) -> Path | None:
-    """Where the runner put a step's outputs: artifacts/<pipeline and time>/<step>."""
-    return next(iter((folder / "artifacts").glob(f"*/{key}")), None)
-
-
-def _executor_output(folder: Path, key: str) -> dict[str, Any]:
-    place = _output_folder(folder, key)
-    file = place / "executor_output.json" if place else None
-    return json.loads(file.read_text()) if file and file.is_file() else {}
+def _output_folders(folder: Path, key: str) -> list[Path]:
+    """Where the runner put a step's outputs: artifacts/<pipeline and time>/<step>, in a loop once an item."""
+    artifacts = folder / "artifacts"
+    return [*artifacts.glob(f"*/{key}"), *sorted(artifacts.glob(f"*/*-iteration-*/{key}"))]
 
 
 def _figures(folder: Path, key: str) -> dict[str, Any]:
-    artifacts = _executor_output(folder, key).get("artifacts", {})
+    """What the step logged; in a loop, the item that ended last."""
+    files = [file for place in _output_folders(folder, key) if (file := place / _OUTPUT).is_file()]
+    if not files:
+        return {}
+    last = max(files, key=lambda file: file.stat().st_mtime_ns)
+    artifacts = json.loads(last.read_text()).get("artifacts", {})
     return artifacts.get("metrics", {}).get("artifacts", [{}])[0].get("metadata", {})
 
 
 def _require_outputs(folder: Path, key: str, step: Step, ir: Mapping[str, Any]) -> None:
     """Raise unless the step ran and left every output that it declares."""
     name = " / ".join(step.path)
-    place = _output_folder(folder, key)
-    if place is None or not (place / "executor_output.json").is_file():
+    places = _output_folders(folder, key)
+    if not places or not all((place / _OUTPUT).is_file() for place in places):
         raise StepError(
             f"step {name} did not run, though the runner reports success\nfull log: {folder / 'run.log'}"
         )
@@ -355,9 +389,9 @@ def _require_outputs(folder: Path, key: str, step: Step, ir: Mapping[str, Any]) 
         # Metrics live in metadata; all other artifacts are files or folders.
         if spec["artifactType"]["schemaTitle"] in ("system.Metrics", "system.ClassificationMetrics"):
             continue
-        path = place / artifact
-        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-            raise StepError(f"step {name} left no {artifact}, though the runner reports success: {path}")
+        for path in (place / artifact for place in places):
+            if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+                raise StepError(f"step {name} left no {artifact}, though the runner reports success: {path}")
 
 
 def _summary(figures: Mapping[str, Any]) -> str:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from components.candidates import step as candidates
@@ -38,6 +40,8 @@ from components.two_tower import step as two_tower
 from pipelines.academy.truth import TruePreference
 
 Protocol = Literal["lastout", "live"]
+# Parts that associates are dealt into for cross-fitting.
+FOLDS = 5
 _TRUTH_BATCH = 256
 
 
@@ -69,32 +73,13 @@ def evaluate_protocol(
     """
     started = time.perf_counter()
     work = Path(workdir)
-    chosen = dict(settings or {})
-    chosen["preprocess"] = {
-        **chosen.get("preprocess", {}),
-        "protocol": "lastout" if protocol == "lastout" else "time",
-    }
-    progress("ingest")
-    ingest.run(str(data), work / "tables", work / "quarantine", chosen)
-    progress("preprocess")
-    preprocess.run(work / "tables", work / "dataset", chosen)
-    dataset = work / "dataset"
-    content = work / "content_similarity"
-    progress("content_similarity")
-    content_similarity.run(dataset, content, before_stage=c.TRAIN, settings=chosen)
-    for stage, name in ((c.TRAIN, "training"), (c.HOLDOUT, "holdout")):
-        at = work / name
-        for step in (transitions, neighbours, skip_gram):
-            label = step.__name__.split(".")[-2]
-            progress(f"{label}, {name}")
-            step.run(dataset, at / label, before_stage=stage, settings=chosen)
-        progress(f"two_tower, {name}")
-        two_tower.run(dataset, at / "two_tower", before_stage=stage, content=content, settings=chosen)
-        folders = {label: at / label for label in ("transitions", "neighbours", "skip_gram", "two_tower")} | {
-            "content_similarity": content
-        }
-        progress(f"candidates, {name}")
-        candidates.run(dataset, folders, at / "examples", stage, chosen)
+    chosen = with_protocol(settings, protocol)
+    dataset, content = prepare(data, chosen, work, progress)
+    if protocol == "lastout":
+        cross_fitted_examples(dataset, content, work / "training", chosen, progress)
+    else:
+        make_examples(dataset, content, c.TRAIN, work / "training", chosen, progress)
+    make_examples(dataset, content, c.HOLDOUT, work / "holdout", chosen, progress)
     progress("ranker")
     ranker.run(work / "training" / "examples", work / "ranker", chosen)
     progress("evaluate")
@@ -109,6 +94,92 @@ def evaluate_protocol(
     with atomic_file(work / "report.html") as aside:
         aside.write_text(render(found, roc(probability, examples.label), f"Protocol {protocol}"))
     return found
+
+
+def with_protocol(settings: Mapping[str, Any] | None, protocol: Protocol) -> dict[str, Any]:
+    """Settings under which the log is split as the protocol asks.
+
+    Examples
+    --------
+    >>> with_protocol({"preprocess": {"session_gap_minutes": 20}}, "live")
+    {'preprocess': {'session_gap_minutes': 20, 'protocol': 'time'}}
+    """
+    chosen = dict(settings or {})
+    split = "lastout" if protocol == "lastout" else "time"
+    chosen["preprocess"] = {**chosen.get("preprocess", {}), "protocol": split}
+    return chosen
+
+
+def prepare(
+    data: Path | str, settings: Mapping[str, Any], work: Path, progress: Callable[[str], None]
+) -> tuple[Path, Path]:
+    """Read and preprocess a log and fit content similarity; returns the two artifacts."""
+    progress("ingest")
+    ingest.run(str(data), work / "tables", work / "quarantine", settings)
+    progress("preprocess")
+    preprocess.run(work / "tables", work / "dataset", settings)
+    progress("content_similarity")
+    content_similarity.run(
+        work / "dataset", work / "content_similarity", before_stage=c.TRAIN, settings=settings
+    )
+    return work / "dataset", work / "content_similarity"
+
+
+def make_examples(
+    dataset: Path,
+    content: Path,
+    stage: int,
+    at: Path,
+    settings: Mapping[str, Any],
+    progress: Callable[[str], None],
+) -> Path:
+    """Fit all sources before a stage and shortlist its requests, in the folder ``at``."""
+    for step in (transitions, neighbours, skip_gram):
+        label = step.__name__.split(".")[-2]
+        progress(f"{label}, {at.name}")
+        step.run(dataset, at / label, before_stage=stage, settings=settings)
+    progress(f"two_tower, {at.name}")
+    two_tower.run(dataset, at / "two_tower", before_stage=stage, content=content, settings=settings)
+    folders = {label: at / label for label in ("transitions", "neighbours", "skip_gram", "two_tower")} | {
+        "content_similarity": content
+    }
+    progress(f"candidates, {at.name}")
+    candidates.run(dataset, folders, at / "examples", stage, settings)
+    return at / "examples"
+
+
+def cross_fitted_examples(
+    dataset: Path,
+    content: Path,
+    at: Path,
+    settings: Mapping[str, Any],
+    progress: Callable[[str], None],
+) -> Path:
+    """Make training examples of all pages but the held-out ones, from sources that know none of them.
+
+    Associates are dealt into folds. For each fold the sources are fitted on the others' pages and on
+    the first page of its own associates, whose later pages become the examples: as at the holdout,
+    the sources have seen nearly everybody else's log, and never the answer.
+    """
+    whole = Dataset.load(dataset)
+    chosen = section(settings, "candidates", CandidateSettings)
+    limit = {**settings.get("candidates", {}), "train_requests": max(1, chosen.train_requests // FOLDS)}
+    fold = np.random.default_rng(chosen.seed).permutation(whole.associates.height) % FOLDS
+    held = whole.column(c.STAGE) == c.HOLDOUT
+    parts = []
+    for number in range(FOLDS):
+        examples = (fold[whole.column(c.ASSOCIATE)] == number) & (whole.column(c.ORDINAL) > 0)
+        stage = np.where(held, c.HOLDOUT, np.where(examples, c.TRAIN, c.FIT)).astype(np.int8)
+        folder = at / f"fold_{number}"
+        split = whole.interactions.with_columns(pl.Series(c.STAGE, stage))
+        replace(whole, interactions=split).save(folder / "dataset")
+        parts.append(
+            make_examples(
+                folder / "dataset", content, c.TRAIN, folder, {**settings, "candidates": limit}, progress
+            )
+        )
+    Examples.concatenate([Examples.load(part) for part in parts]).save(at / "examples")
+    return at / "examples"
 
 
 def _add_true_preference(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import kfp
-from kfp_server_api import ApiException, V2beta1RecurringRun
+from kfp_server_api import ApiException, V2beta1Pipeline, V2beta1RecurringRun
 from urllib3.exceptions import HTTPError
 
 from components.contract.errors import WaymarkError
@@ -40,6 +40,25 @@ class Version:
     version_id: str
     name: str
     created: bool
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a pipeline runs, and with what.
+
+    Attributes
+    ----------
+    cron : str
+        Six fields, seconds first.
+    arguments : mapping
+        Parameters of the pipeline.
+    account : str
+        Service account of the steps; empty: KFP's own.
+    """
+
+    cron: str
+    arguments: Mapping[str, Any]
+    account: str = ""
 
 
 @contextlib.contextmanager
@@ -93,9 +112,7 @@ def upload_package(client: kfp.Client, name: str, package: Path, namespace: str 
     """
     content = hashlib.sha256(package.read_bytes()).hexdigest()[:12]
     with _plain_errors():
-        pipeline_id = client.get_pipeline_id(name)
-        if pipeline_id is None:
-            pipeline_id = client.upload_pipeline(str(package), name, namespace=namespace).pipeline_id
+        pipeline_id = _pipeline_id(client, name, namespace)
         found = client.list_pipeline_versions(pipeline_id, page_size=PAGE_SIZE, filter=_named(content))
         for version in found.pipeline_versions or []:
             if version.display_name == content:
@@ -104,16 +121,27 @@ def upload_package(client: kfp.Client, name: str, package: Path, namespace: str 
         return Version(pipeline_id, made.pipeline_version_id, content, created=True)
 
 
+def _pipeline_id(client: kfp.Client, name: str, namespace: str | None) -> str:
+    """The pipeline of a name, made if absent: empty, for an upload would add a version named after it."""
+    found = client.list_pipelines(page_size=PAGE_SIZE, filter=_named(name), namespace=namespace)
+    for pipeline in found.pipelines or []:
+        if pipeline.display_name == name:
+            return pipeline.pipeline_id
+    wanted = V2beta1Pipeline(name=name, display_name=name, namespace=namespace)
+    return client._pipelines_api.pipeline_service_create_pipeline(pipeline=wanted).pipeline_id
+
+
 def schedule_pipeline(
     client: kfp.Client,
     name: str,
     version: Version,
-    cron: str,
-    arguments: Mapping[str, Any],
+    wanted: Schedule,
     experiment: str = "waymark",
     namespace: str | None = None,
 ) -> str:
     """Let a pipeline version run by a cron, in place of any earlier schedule of its name.
+
+    What is there is compared with what is wanted; one that differs in anything is replaced.
 
     Parameters
     ----------
@@ -122,10 +150,8 @@ def schedule_pipeline(
         Name of the recurring run.
     version : Version
         What it runs.
-    cron : str
-        Six fields, seconds first.
-    arguments : mapping
-        Parameters of the pipeline.
+    wanted : Schedule
+        One run at a time, and missed times are not caught up.
     experiment : str
         Made if absent.
     namespace : str, optional
@@ -141,25 +167,26 @@ def schedule_pipeline(
     WaymarkError
         The cron has not six fields, or the endpoint refuses.
     """
-    if len(cron.split()) != 6:
-        raise WaymarkError(f"cron {cron!r}: KFP wants six fields, seconds first, like '0 30 2 * * *'")
+    if len(wanted.cron.split()) != 6:
+        raise WaymarkError(f"cron {wanted.cron!r}: KFP wants six fields, seconds first, like '0 30 2 * * *'")
     with _plain_errors():
         home = client.create_experiment(experiment, namespace=namespace)
         found = client.list_recurring_runs(
             page_size=PAGE_SIZE, experiment_id=home.experiment_id, filter=_named(name)
         )
         old = [run for run in found.recurring_runs or [] if run.display_name == name]
-        same = [run for run in old if _same(run, version, cron, arguments)]
+        same = [run for run in old if _same(run, version, wanted)]
         if not same:
             client.create_recurring_run(
                 experiment_id=home.experiment_id,
                 job_name=name,
-                cron_expression=cron,
+                cron_expression=wanted.cron,
                 max_concurrency=1,
                 no_catchup=True,
-                params=dict(arguments),
+                params=dict(wanted.arguments),
                 pipeline_id=version.pipeline_id,
                 version_id=version.version_id,
+                service_account=wanted.account or None,
             )
         # The new schedule is in place first: a failure in between leaves one too many, never none.
         for run in old:
@@ -170,15 +197,18 @@ def schedule_pipeline(
     return "replaced" if old else "scheduled"
 
 
-def _same(run: V2beta1RecurringRun, version: Version, cron: str, arguments: Mapping[str, Any]) -> bool:
+def _same(run: V2beta1RecurringRun, version: Version, wanted: Schedule) -> bool:
     reference = run.pipeline_version_reference
     schedule = run.trigger.cron_schedule if run.trigger else None
     return bool(
         reference
         and schedule
         and reference.pipeline_version_id == version.version_id
-        and schedule.cron == cron
+        and schedule.cron == wanted.cron
         and run.status != "DISABLED"
+        and run.no_catchup
+        and str(run.max_concurrency) == "1"
+        and (not wanted.account or run.service_account == wanted.account)
         and run.runtime_config
-        and run.runtime_config.parameters == dict(arguments)
+        and run.runtime_config.parameters == dict(wanted.arguments)
     )

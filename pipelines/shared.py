@@ -6,7 +6,7 @@ figure sees the future. Content similarity learns from page texts alone and is f
 
 Caching: the server's cache key holds a step's parameters, not the data behind a path. ``configure``
 puts the run's date into the settings, which every step takes, so a step is reused only by runs of
-the same date; what reads or changes HOME is never reused.
+the same date; what reads or changes HOME is never reused (``pipelines.placement``).
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from components.candidates.component import candidates
 from components.configure.component import configure
 from components.content_similarity.component import content_similarity
 from components.contract.columns import EVERYTHING, HOLDOUT, TRAIN
-from components.evaluate.component import evaluate, gate
+from components.evaluate.component import evaluate, gate, smoke
 from components.ingest.component import ingest
 from components.neighbours.component import neighbours
 from components.preprocess.component import preprocess
@@ -30,21 +30,9 @@ from components.transitions.component import transitions
 from components.trending.component import trending
 from components.two_tower.component import two_tower
 from components.validate.component import validate
+from pipelines.placement import place
 
 STAGE_NAMES = {TRAIN: "training requests", HOLDOUT: "holdout", EVERYTHING: "release"}
-
-
-def steady(task: PipelineTask) -> PipelineTask:
-    """Let a step that may lose its node or its storage try again, one and two minutes later.
-
-    Steps that fail for a reason (configure, validate, gate) are not repeated.
-    """
-    return task.set_retry(num_retries=2, backoff_duration="60s", backoff_factor=2)
-
-
-def uncached(task: PipelineTask) -> PipelineTask:
-    """Never reuse a step that reads or changes HOME, which the cache key cannot see."""
-    return task.set_caching_options(False)
 
 
 class Prepared(NamedTuple):
@@ -84,13 +72,13 @@ class Ranker(NamedTuple):
 @dsl.pipeline(
     name="prepare", description="Read and quarantine, validate against the last release, preprocess."
 )
-def prepare(data: str, home: str, settings: dict[str, Any], date: str) -> Prepared:
+def prepare(data: str, home: str, settings: dict[str, Any], date: str, beam_runner: str) -> Prepared:
     """Turn the input tables into a dataset."""
-    configured = uncached(configure(settings=settings, date=date))
-    tables = steady(ingest(data=data, settings=configured.output))
-    checked = uncached(validate(tables=tables.outputs["tables"], home=home, settings=configured.output))
+    configured = place(configure(settings=settings, date=date, beam_runner=beam_runner))
+    tables = place(ingest(data=data, settings=configured.output))
+    checked = place(validate(tables=tables.outputs["tables"], home=home, settings=configured.output))
     # Preprocessing waits for the verdict on the data: an anomaly stops the run here.
-    dataset = steady(preprocess(tables=tables.outputs["tables"], settings=configured.output)).after(checked)
+    dataset = place(preprocess(tables=tables.outputs["tables"], settings=configured.output)).after(checked)
     return Prepared(
         dataset=dataset.outputs["dataset"],
         statistics=checked.outputs["statistics"],
@@ -101,8 +89,8 @@ def prepare(data: str, home: str, settings: dict[str, Any], date: str) -> Prepar
 @dsl.pipeline(name="co-counts", description="Fit the sources that count: transitions and neighbours.")
 def co_counts(dataset: Input[Dataset], before_stage: int, settings: dict[str, Any]) -> CoCounts:
     """Fit the counting sources on the interactions before a stage."""
-    following = steady(transitions(dataset=dataset, before_stage=before_stage, settings=settings))
-    together = steady(neighbours(dataset=dataset, before_stage=before_stage, settings=settings))
+    following = place(transitions(dataset=dataset, before_stage=before_stage, settings=settings))
+    together = place(neighbours(dataset=dataset, before_stage=before_stage, settings=settings))
     return CoCounts(transitions=following.outputs["model"], neighbours=together.outputs["model"])
 
 
@@ -111,8 +99,8 @@ def embeddings(
     dataset: Input[Dataset], content: Input[Model], before_stage: int, settings: dict[str, Any]
 ) -> Embeddings:
     """Fit the embedding sources on the interactions before a stage."""
-    words = steady(skip_gram(dataset=dataset, before_stage=before_stage, settings=settings))
-    towers = steady(two_tower(dataset=dataset, content=content, before_stage=before_stage, settings=settings))
+    words = place(skip_gram(dataset=dataset, before_stage=before_stage, settings=settings))
+    towers = place(two_tower(dataset=dataset, content=content, before_stage=before_stage, settings=settings))
     return Embeddings(skip_gram=words.outputs["model"], two_tower=towers.outputs["model"])
 
 
@@ -129,7 +117,7 @@ def train_ranker(
     settings: dict[str, Any],
 ) -> Ranker:
     """Train the ranker on what the sources, fitted before the training requests, propose."""
-    shortlists = steady(
+    shortlists = place(
         candidates(
             dataset=dataset,
             transitions=transitions,
@@ -141,7 +129,7 @@ def train_ranker(
             settings=settings,
         )
     )
-    trained = steady(ranker(examples=shortlists.outputs["examples"], settings=settings))
+    trained = place(ranker(examples=shortlists.outputs["examples"], settings=settings))
     return Ranker(model=trained.outputs["model"])
 
 
@@ -158,7 +146,7 @@ def judge(
     settings: dict[str, Any],
 ) -> Judged:
     """Measure both stages on requests that none of the parts has seen."""
-    shortlists = steady(
+    shortlists = place(
         candidates(
             dataset=dataset,
             transitions=transitions,
@@ -170,21 +158,19 @@ def judge(
             settings=settings,
         )
     )
-    measured = uncached(
-        steady(
-            evaluate(
-                dataset=dataset,
-                examples=shortlists.outputs["examples"],
-                ranker=ranker,
-                home=home,
-                settings=settings,
-            )
+    measured = place(
+        evaluate(
+            dataset=dataset,
+            examples=shortlists.outputs["examples"],
+            ranker=ranker,
+            home=home,
+            settings=settings,
         )
     )
     return Judged(evaluation=measured.outputs["evaluation"])
 
 
-@dsl.pipeline(name="deliver", description="Compare with the current release; if better, release.")
+@dsl.pipeline(name="deliver", description="Try, compare with the current release; if good enough, release.")
 def deliver(
     dataset: Input[Dataset],
     transitions: Input[Model],
@@ -201,30 +187,43 @@ def deliver(
     home: str,
     settings: dict[str, Any],
 ) -> None:
-    """Pass the gate, then make all parts one release; a gate that holds back ends the run in red."""
-    verdict = uncached(gate(evaluation=evaluation, home=home, settings=settings))
-    trend = steady(trending(dataset=dataset, before_stage=EVERYTHING, settings=settings))
-    uncached(
-        steady(
-            release(
-                dataset=dataset,
-                transitions=transitions,
-                neighbours=neighbours,
-                skip_gram=skip_gram,
-                content_similarity=content,
-                two_tower=two_tower,
-                trending=trend.outputs["model"],
-                holdout_skip_gram=holdout_skip_gram,
-                holdout_two_tower=holdout_two_tower,
-                ranker=ranker,
-                evaluation=evaluation,
-                statistics=statistics,
-                verdict=verdict.outputs["verdict"],
-                kind=kind,
-                run_id=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-                home=home,
-                settings=settings,
-            )
+    """Pass the gate, then make all parts one release; a gate that holds it back ends the run in red."""
+    trend = place(trending(dataset=dataset, before_stage=EVERYTHING, settings=settings))
+    tried = place(
+        smoke(
+            dataset=dataset,
+            transitions=transitions,
+            neighbours=neighbours,
+            skip_gram=skip_gram,
+            content_similarity=content,
+            two_tower=two_tower,
+            trending=trend.outputs["model"],
+            ranker=ranker,
+            settings=settings,
+        )
+    )
+    verdict = place(
+        gate(evaluation=evaluation, latency=tried.outputs["latency"], home=home, settings=settings)
+    )
+    place(
+        release(
+            dataset=dataset,
+            transitions=transitions,
+            neighbours=neighbours,
+            skip_gram=skip_gram,
+            content_similarity=content,
+            two_tower=two_tower,
+            trending=trend.outputs["model"],
+            holdout_skip_gram=holdout_skip_gram,
+            holdout_two_tower=holdout_two_tower,
+            ranker=ranker,
+            evaluation=evaluation,
+            statistics=statistics,
+            verdict=verdict.outputs["verdict"],
+            kind=kind,
+            run_id=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+            home=home,
+            settings=settings,
         )
     )
 
@@ -239,7 +238,7 @@ def fit_co_counts(prepared: PipelineTask, stage: int) -> PipelineTask:
 
 def fit_content(prepared: PipelineTask) -> PipelineTask:
     """Add content similarity to the pipeline being defined."""
-    return steady(
+    return place(
         content_similarity(
             dataset=prepared.outputs["dataset"],
             before_stage=EVERYTHING,
@@ -261,7 +260,7 @@ def fit_embeddings(prepared: PipelineTask, content: PipelineTask, stage: int) ->
 
 def take(home: str, part: str) -> PipelineTask:
     """Add a part of the current release to the pipeline being defined."""
-    return uncached(steady(from_release(home=home, part=part))).set_display_name(f"{part} from the release")
+    return place(from_release(home=home, part=part)).set_display_name(f"{part} from the release")
 
 
 def finish(
@@ -273,7 +272,7 @@ def finish(
     counts: Mapping[int, PipelineTask],
     vectors: Mapping[int, Mapping[str, Any]],
     ranker: Any,
-) -> None:
+) -> PipelineTask:
     """Add the last part to the pipeline being defined: judge on the holdout, gate, release.
 
     Parameters
@@ -285,6 +284,11 @@ def finish(
     vectors : mapping of int to mapping
         The artifacts ``skip_gram`` and ``two_tower`` for the same stages.
     ranker : artifact
+
+    Returns
+    -------
+    PipelineTask
+        The one that releases.
     """
     dataset, chosen = prepared.outputs["dataset"], prepared.outputs["settings"]
     measured = judge(
@@ -298,7 +302,7 @@ def finish(
         home=home,
         settings=chosen,
     )
-    deliver(
+    return deliver(
         dataset=dataset,
         transitions=counts[EVERYTHING].outputs["transitions"],
         neighbours=counts[EVERYTHING].outputs["neighbours"],
@@ -316,9 +320,8 @@ def finish(
     )
 
 
-def refit_everything(kind: str, data: str, home: str, settings: dict[str, Any], date: str) -> None:
-    """Add all steps, every model trained anew, to the pipeline being defined."""
-    prepared = prepare(data=data, home=home, settings=settings, date=date)
+def refit_everything(kind: str, home: str, prepared: PipelineTask) -> PipelineTask:
+    """Add all steps after ``prepare``, every model trained anew; returns the task that releases."""
     dataset, chosen = prepared.outputs["dataset"], prepared.outputs["settings"]
     content = fit_content(prepared)
     counts = {stage: fit_co_counts(prepared, stage) for stage in STAGE_NAMES}
@@ -332,7 +335,7 @@ def refit_everything(kind: str, data: str, home: str, settings: dict[str, Any], 
         two_tower=vectors[TRAIN].outputs["two_tower"],
         settings=chosen,
     )
-    finish(
+    return finish(
         kind,
         home,
         prepared,

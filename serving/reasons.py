@@ -8,6 +8,7 @@ _BY_SOURCE = {
     "ease": ("Associates who opened '{title}' open this too", "Opened by associates like you"),
     "item_knn": ("Associates who opened '{title}' open this too", "Opened by associates like you"),
     "skip_gram": ("Often in the same session as '{title}'", "Often opened together with your pages"),
+    "series": ("Beside '{title}' in the catalogue", "Beside your pages in the catalogue"),
     "content": ("Similar to '{title}'", "Similar to pages you opened"),
 }
 _GENERAL = {

@@ -11,7 +11,9 @@ import components
 from components.contract.errors import WaymarkError
 
 # Sections that are read by a step of another name.
-_EXTRA = {"gate", "retrieval"}
+_EXTRA = {"gate", "retrieval", "smoke", "tune"}
+# What preprocess takes by itself; settings that a person gets back need not name it.
+_RUNNER = "DirectRunner"
 
 
 def sections() -> set[str]:
@@ -20,7 +22,7 @@ def sections() -> set[str]:
     return {folder.name for folder in folders if (folder / "component.py").is_file()} | _EXTRA
 
 
-def run(settings: Mapping[str, Any] | None, date: str = "") -> dict[str, Any]:
+def run(settings: Mapping[str, Any] | None, date: str = "", beam_runner: str = _RUNNER) -> dict[str, Any]:
     """Check section names and add ``run_date``, which every step's cache key then contains.
 
     Parameters
@@ -29,6 +31,8 @@ def run(settings: Mapping[str, Any] | None, date: str = "") -> dict[str, Any]:
         ``{"two_tower": {"epochs": 3}, ...}``
     date : str
         Runs of one date share cached steps; empty means this very moment, so nothing is shared.
+    beam_runner : str
+        Becomes ``preprocess.runner`` where the settings have none.
 
     Raises
     ------
@@ -47,4 +51,6 @@ def run(settings: Mapping[str, Any] | None, date: str = "") -> dict[str, Any]:
             raise WaymarkError(f"settings.{name}: no step reads it; known are {', '.join(sorted(known))}")
         if not isinstance(value, Mapping):
             raise WaymarkError(f"settings.{name}: a mapping of settings is expected, got {value!r}")
+    if beam_runner != _RUNNER:
+        chosen["preprocess"] = {"runner": beam_runner, **chosen.get("preprocess", {})}
     return {**chosen, "run_date": date or datetime.now(UTC).isoformat()}

@@ -81,15 +81,16 @@ _TABLES: dict[str, pl.Schema] = {
 
 
 def page_order(page_ids: pl.Series) -> pl.Series:
-    """Sort page ids so that numeric ids keep their numeric order.
+    """Sort page ids so that ids of one form keep the order of their numbers.
 
     Examples
     --------
-    >>> page_order(pl.Series(["10", "9", "P1"])).to_list()
-    ['9', '10', 'P1']
+    >>> page_order(pl.Series(["10", "P1", "9", "A12", "A2"])).to_list()
+    ['9', '10', 'A2', 'A12', 'P1']
     """
-    ids = page_ids.alias(c.PAGE_ID)
-    return ids.to_frame().sort(pl.col(c.PAGE_ID).str.len_chars(), c.PAGE_ID)[c.PAGE_ID]
+    page_id = pl.col(c.PAGE_ID)
+    form = page_id.str.replace_all(r"\d+", "")
+    return page_ids.alias(c.PAGE_ID).to_frame().sort(form, page_id.str.len_chars(), page_id)[c.PAGE_ID]
 
 
 @dataclass(frozen=True)

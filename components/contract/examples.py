@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,39 @@ class Examples:
     def offsets(self) -> NDArray[np.int64]:
         """Where each request's candidates begin and end, shape (B + 1,)."""
         return np.searchsorted(self.row, np.arange(len(self) + 1))
+
+    def take(self, requests: NDArray[np.integer[Any]]) -> Examples:
+        """Give the examples of these requests, in this order."""
+        offsets = self.offsets
+        lengths = offsets[requests + 1] - offsets[requests]
+        starts = np.cumsum(lengths) - lengths
+        at = np.repeat(offsets[requests] - starts, lengths) + np.arange(lengths.sum())
+        return replace(
+            self,
+            requests=self.requests[requests.tolist()],
+            row=np.repeat(np.arange(len(requests), dtype=np.int32), lengths),
+            numeric=self.numeric[at],
+            categorical=self.categorical[at],
+            page=self.page[at],
+            label=self.label[at],
+            source_better=self.source_better[requests],
+            source_ties=self.source_ties[requests],
+            source_top=self.source_top[requests],
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Examples]) -> Examples:
+        """Join examples over the same catalogue, in time order."""
+        joined = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS if name != "row"
+        }
+        first = np.cumsum([0] + [len(part) for part in parts])
+        row = np.concatenate(
+            [part.row + np.int32(start) for part, start in zip(parts, first[:-1], strict=True)]
+        )
+        requests = pl.concat([part.requests for part in parts])
+        whole = replace(parts[0], requests=requests, row=row, **joined)  # type: ignore[arg-type]
+        return whole.take(np.argsort(requests["time"].to_numpy(), kind="stable"))
 
     def save(self, path: Path | str) -> None:
         """Write the folder, whole or not at all."""

@@ -16,15 +16,25 @@ from components.contract import columns as c
 from components.contract.dataset import Dataset
 from components.contract.encoding import encode, find
 from components.contract.requests import Requests
-from components.contract.retrieval import LAST_PAGE, SOURCES, Shortlist
+from components.contract.retrieval import PATHS, SIGNALS, SOURCES, Shortlist
 from components.contract.trends import DAY
 
 _COUNTED = ("trend_1d", "trend_7d", "trend_30d", "popularity", "trend_role")
 # Scores whose size says how sure a source is.
-_RAW = ("transitions", "transitions_last", "ease", "item_knn", "content")
+_RAW = (
+    "transitions",
+    "transitions_last",
+    *(f"{path}_last" for path in PATHS),
+    "within_second",
+    "skip_second",
+    "ahead_history",
+    "ease",
+    "item_knn",
+    "content",
+)
 _RATES = ("click_rate", "completion_rate", "skip_rate", "dwell", "rating")
 NUMERIC = (
-    *(f"{name}.score" for name in (*SOURCES, *LAST_PAGE)),
+    *(f"{name}.score" for name in (*SOURCES, *SIGNALS)),
     *(f"{name}.rank" for name in SOURCES),
     *(f"{name}.raw" for name in _RAW),
     *(f"{name}.count" for name in _COUNTED),
@@ -36,6 +46,9 @@ NUMERIC = (
     "page_unopened",
     "duration",
     *_RATES,
+    "series_step",
+    "series_step_second",
+    "series_near",
     "topic_share",
     "topic_last",
     "format_share",
@@ -67,6 +80,9 @@ CATEGORICAL = (
 # Attributes of the associate among the categorical features.
 _ATTRIBUTES = ("role", "department", "region", "shift")
 SESSION_GAP = 1800.0
+# Latest pages whose place in the catalogue is looked at, and the place of a page that is not there.
+_NEAR = 5
+_NOWHERE = -(10**6)
 # Pseudo-observations that pull a page's rates towards the mean of all pages.
 _SHRINKAGE = 20.0
 
@@ -202,7 +218,7 @@ class FeatureBuilder:
     def _source_features(shortlist: Shortlist) -> dict[str, NDArray[np.float32]]:
         row, page = shortlist.row, shortlist.page
         found: dict[str, NDArray[np.float32]] = {}
-        for name in (*SOURCES, *LAST_PAGE):
+        for name in (*SOURCES, *SIGNALS):
             scores = shortlist.scores[name]
             best = np.maximum(scores.max(axis=1), 1e-12)
             found[f"{name}.score"] = scores[row, page] / best[row]
@@ -253,6 +269,7 @@ class FeatureBuilder:
         same = self._topic_code[last[row]] == self._topic_code[page]
         found["topic_last"] = (same & (last[row] >= 0)).astype(np.float32)
 
+        found |= self._series_features(history, row, page)
         found["prerequisites"] = self._needs[page].astype(np.float32)
         found["prerequisites_met"] = self._met(requests, row, page)
         role = find(self._mandatory_roles, requests.attributes["role"])
@@ -274,6 +291,21 @@ class FeatureBuilder:
         }
         found |= {name: values.astype(np.float32)[row] for name, values in per_request.items()}
         return found
+
+    def _series_features(
+        self, history: NDArray[np.int32], row: NDArray[np.int32], page: NDArray[np.int32]
+    ) -> dict[str, NDArray[np.float32]]:
+        """How far a candidate stands from the latest pages in the catalogue, whose rows are in order."""
+        recent = history[:, :_NEAR]
+        place = np.where(recent >= 0, recent, _NOWHERE)[row]
+        step = page[:, None] - place
+        distance = np.log1p(np.abs(step)).astype(np.float32)
+        signed = np.where(place == _NOWHERE, 0, np.sign(step) * distance)
+        return {
+            "series_step": signed[:, 0],
+            "series_step_second": signed[:, 1],
+            "series_near": distance.min(axis=1),
+        }
 
     def _met(
         self, requests: Requests, row: NDArray[np.int32], page: NDArray[np.int32]

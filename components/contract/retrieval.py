@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 from components.contract import columns as c
 from components.contract.query_tower import QueryTower
 from components.contract.requests import Requests
+from components.contract.series import series_neighbours
 from components.contract.settings import StepSettings
 from components.contract.sources import Neighbours, Vectors
 
@@ -28,6 +29,7 @@ SOURCES = (
     "two_tower",
     "skip_gram",
     "content",
+    "series",
     "trend_role",
     "trend_shift",
     "trend_hour",
@@ -36,8 +38,21 @@ SOURCES = (
     "trend_30d",
     "popularity",
 )
-# Likeness of each page to the associate's latest page alone: features, not sources.
-LAST_PAGE = ("transitions_last", "ease_last", "item_knn_last", "content_last", "skip_gram_last")
+# Kinds of path between two pages that the transitions step counts beside the source itself.
+PATHS = ("within", "between", "skip", "before", "ahead", "behind")
+# Scores that are features, not sources: what the associate's latest page alone says, the one before
+# it, and the pages ahead of the whole history.
+SIGNALS = (
+    "transitions_last",
+    "ease_last",
+    "item_knn_last",
+    "content_last",
+    "skip_gram_last",
+    *(f"{path}_last" for path in PATHS),
+    "within_second",
+    "skip_second",
+    "ahead_history",
+)
 # The steps whose artifacts the retriever reads.
 SOURCE_STEPS = ("transitions", "neighbours", "skip_gram", "content_similarity", "two_tower")
 
@@ -49,8 +64,9 @@ class RetrievalSettings(StepSettings):
     transition_decay: float = Field(0.7, gt=0, le=1, description="Weight of each page further back")
     history_decay: float = Field(0.8, gt=0, le=1, description="The same, for the other history sources")
     history_size: int = Field(30, ge=1, description="Latest pages that those sources look at")
-    quota: int = Field(50, ge=1, description="Pages that each source may propose")
+    quota: int = Field(100, ge=1, description="Pages that each source may propose")
     quotas: dict[str, int] = Field(default_factory=dict, description="Exceptions to quota, by source")
+    series_reach: int = Field(20, ge=1, description="Pages beside a page in the order of ids")
     shortlist: int = Field(200, ge=1, description="Most candidates handed to the ranker")
 
     @field_validator("quotas")
@@ -163,6 +179,8 @@ class Retriever:
     ----------
     page_ids : array of str, shape (P,)
     transitions, ease, item_knn, content : Neighbours
+    paths : mapping of str to Neighbours
+        One for each of ``PATHS``.
     skip_gram, two_tower : Vectors
     query_tower : QueryTower
     eligibility : Eligibility
@@ -178,6 +196,7 @@ class Retriever:
         ease: Neighbours,
         item_knn: Neighbours,
         content: Neighbours,
+        paths: Mapping[str, Neighbours],
         skip_gram: Vectors,
         two_tower: Vectors,
         query_tower: QueryTower,
@@ -194,6 +213,8 @@ class Retriever:
                 "ease": ease,
                 "item_knn": item_knn,
                 "content": content,
+                "series": series_neighbours(page_ids, settings.series_reach),
+                **paths,
             }.items()
         }
         self._skip_gram = skip_gram.align(page_ids).vectors
@@ -211,14 +232,19 @@ class Retriever:
         weight = np.where(page >= 0, weight, 0)
         first = page[:, : s.transition_steps]
         first_weight = np.power(s.transition_decay, steps[: s.transition_steps]).astype(np.float32)
-        last = page[:, :1]
+        first_weight = np.broadcast_to(first_weight, first.shape)
+        last, second = page[:, :1], page[:, 1:2]
         one = np.ones_like(last, np.float32)
         scores = {
-            "transitions": self._spread["transitions"](first, np.broadcast_to(first_weight, first.shape)),
+            "transitions": self._spread["transitions"](first, first_weight),
+            "series": self._spread["series"](first, first_weight),
+            "ahead_history": self._spread["ahead"](page, weight),
+            "within_second": self._spread["within"](second, one[:, : second.shape[1]]),
+            "skip_second": self._spread["skip"](second, one[:, : second.shape[1]]),
             "two_tower": self._two_tower_scores(requests),
             "skip_gram": self._likeness(self._skip_gram, page, weight),
             "skip_gram_last": self._likeness(self._skip_gram, last, np.where(last >= 0, one, 0)),
-            "transitions_last": self._spread["transitions"](last, one),
+            **{f"{name}_last": self._spread[name](last, one) for name in ("transitions", *PATHS)},
         }
         for name in ("ease", "item_knn", "content"):
             scores[name] = self._spread[name](page, weight)
@@ -277,7 +303,7 @@ class Retriever:
             first[rows, best[rows, places]] = places
             source[rows, best[rows, places]] = SOURCES.index(name)
             rank_planes[name] = plane
-        for name in LAST_PAGE:
+        for name in SIGNALS:
             scores[name] = np.where(allowed, scores[name], 0)
         kept, value = top(fused, min(self.settings.shortlist, pages))
         kept = np.sort(np.where(value > 0, kept, pages), axis=1)
@@ -303,7 +329,7 @@ class Retriever:
         history = requests.history_page[row, : self.settings.history_size]
         history = history[history >= 0]
         decay = self.settings.history_decay
-        if source == "transitions":
+        if source in ("transitions", "series"):
             history = history[: self.settings.transition_steps]
             decay = self.settings.transition_decay
         weight = np.power(decay, np.arange(len(history)))
@@ -334,7 +360,8 @@ def load_retriever(
     folder = {name: Path(folders[name]) for name in SOURCE_STEPS}
     return Retriever(
         pages[c.PAGE_ID].to_numpy().astype(np.str_),
-        transitions=Neighbours.load(folder["transitions"] / "neighbours.npz"),
+        transitions=Neighbours.load(folder["transitions"] / "transitions.npz"),
+        paths={name: Neighbours.load(folder["transitions"] / f"{name}.npz") for name in PATHS},
         ease=Neighbours.load(folder["neighbours"] / "ease.npz"),
         item_knn=Neighbours.load(folder["neighbours"] / "item_knn.npz"),
         content=Neighbours.load(folder["content_similarity"] / "neighbours.npz"),

@@ -14,8 +14,10 @@ from components.contract.examples import Examples
 from components.contract.features import NUMERIC
 from components.contract.ranking import Ranker
 from components.evaluate import metrics as m
+from components.evaluate.champion import compare
 
 K = 10
+CHAMPION = "champion"
 _RECALL_AT = (50, 100, 200)
 _SMALLEST_COHORT = 30
 NEW_PAGE_DAYS = 7.0
@@ -95,7 +97,7 @@ def evaluate(
     -------
     evaluation : dict
         ``two_stage``, ``blend`` (fused ranks without a ranker), ``sources``, ``others``,
-        ``cohorts``, ``calibration``, ``roc``.
+        ``cohorts``, ``calibration`` and, where ``others`` holds a champion, ``against_champion``.
     tops : dict of str to array of int32, shape (B, 10)
         The pages shown by the two stages ("two_stage"), by the blend and by each source.
     probability : array of float32, shape (N,)
@@ -124,6 +126,8 @@ def evaluate(
         "log_loss": round(m.log_loss(probability, label), 5),
         "calibration_error": m.expected_calibration_error(table),
         "coverage": _coverage(tops["two_stage"], pages),
+        "candidate_coverage": _coverage(page, pages),
+        "full_lists": round(float((np.bincount(row, minlength=n) >= min(K, pages)).mean()), 4),
     }
     fused = np.asarray(examples.numeric[:, NUMERIC.index("fused_rank")])
     tops["blend"] = top_pages(fused, row, page, n)
@@ -138,7 +142,7 @@ def evaluate(
             associate,
         ) | {"coverage": _coverage(tops[name], pages)}
     best = max(sources, key=lambda name: sources[name]["ndcg"])
-    set_beside = {}
+    set_beside, against = {}, {}
     for name, other in (others or {}).items():
         scores = ranker_scores(other, examples)
         found = m.positions(scores, row, label, n, missed)
@@ -147,6 +151,8 @@ def evaluate(
             "cohorts": by_cohort(*found),
         }
         tops[name] = top_pages(scores, row, page, n)
+        if name == CHAMPION:
+            against = compare((probability, scores), row, label, associate, masks, missed)
     evaluation = {
         "k": K,
         "pages": pages,
@@ -156,6 +162,7 @@ def evaluate(
         "blend": blend,
         "sources": sources,
         "others": set_beside,
+        "against_champion": against,
         "cohorts": by_cohort(better, ties),
         "calibration": table,
     }
@@ -184,7 +191,7 @@ def cohort_masks(examples: Examples) -> dict[str, NDArray[np.bool_]]:
 
 
 def _coverage(tops: NDArray[np.int32], pages: int) -> float:
-    """Share of the catalogue that is in anybody's ten."""
+    """Share of the catalogue that is in anybody's list."""
     return round(float(len(np.unique(tops[tops >= 0])) / max(pages, 1)), 4)
 
 

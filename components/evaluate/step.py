@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from components.contract.dataset import Dataset
 from components.contract.errors import ReleaseError
 from components.contract.examples import Examples
 from components.contract.files import atomic_file
 from components.contract.ranking import Ranker
-from components.evaluate.evaluation import evaluate, load_ablations, roc
+from components.evaluate.evaluation import CHAMPION, evaluate, load_ablations, roc
 from components.evaluate.report import render
+
+log = structlog.get_logger()
 
 
 def run(
@@ -35,10 +39,11 @@ def run(
     """
     data, held_out = Dataset.load(dataset), Examples.load(examples)
     others = load_ablations(ranker)
-    champion = _champion(home)
+    champion, state = _champion(home)
     if champion is not None:
-        others["champion"] = champion
+        others[CHAMPION] = champion
     found, _, probability = evaluate(held_out, data.n_pages, Ranker(ranker), others)
+    found["champion"] = state
     curve = roc(probability, held_out.label)
     with atomic_file(evaluation_out) as aside:
         aside.write_text(json.dumps(found, indent=1))
@@ -50,12 +55,13 @@ def run(
     return {**figures, "lift_over_best_source": found["lift_over_best_source"]}, curve
 
 
-def _champion(home: Path | str | None) -> Ranker | None:
-    """The current release's ranker; none on the first run or when it takes other features."""
+def _champion(home: Path | str | None) -> tuple[Ranker | None, dict[str, str]]:
+    """The current release's ranker, and what became of it, for the gate to say."""
     path = Path(home) / "current" / "ranker" if home else None
     if path is None or not path.exists():
-        return None
+        return None, {"state": "none", "reason": "there is no release yet"}
     try:
-        return Ranker(path)
-    except ReleaseError:
-        return None
+        return Ranker(path), {"state": "compared", "reason": ""}
+    except ReleaseError as error:
+        log.warning("champion.not_compared", reason=str(error))
+        return None, {"state": "incompatible", "reason": str(error)}

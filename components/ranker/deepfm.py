@@ -1,7 +1,10 @@
 """DeepFM: linear part + factorisation machine + deep network over the same embeddings.
 
 Guo et al., "DeepFM: A Factorization-Machine based Neural Network for CTR Prediction", IJCAI 2017.
-A numeric feature's embedding is a vector times its standardised value, as in Rendle's FM.
+Numeric features enter the network as their standardised value and piecewise linearly: each of a
+feature's bins holds how much of the bin lies below the value, 0 to 1 (Gorishniy et al., "On Embeddings
+for Numerical Features in Tabular Deep Learning", NeurIPS 2022). The factorisation machine embeds a
+numeric feature as the sum of its bins' vectors, weighted so.
 """
 
 from __future__ import annotations
@@ -12,11 +15,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.contract.ranking import CLIP
 from components.contract.tf import tf
 from components.ranker.settings import RankerSettings
 
-# Standardised values beyond this are outliers of the training log.
-_CLIP = 5.0
+
+def bin_edges(values: NDArray[np.float32], bins: int) -> NDArray[np.float32]:
+    """Borders of equally filled bins of each column, (F, bins + 1), strictly ascending.
+
+    A value that fills more than one bin by itself, as zeros often do, gets the lowest bin, and the
+    others are divided among the rest. What bins are then left over lie above all values and stay empty.
+
+    Examples
+    --------
+    >>> bin_edges(np.array([[0.0], [0.0], [0.0], [1.0], [2.0]], np.float32), 2).tolist()
+    [[0.0, 1.0, 2.0]]
+    """
+    edges = np.empty((values.shape[1], bins + 1), np.float32)
+    for feature, column in enumerate(values.T):
+        found = np.unique(np.quantile(column, np.linspace(0, 1, bins + 1)))
+        rest = column[column > found[0]]
+        if len(found) < bins + 1 and len(rest):
+            found = np.unique(np.append(np.quantile(rest, np.linspace(0, 1, bins)), found[0]))
+        spare = found[-1] + np.arange(1, bins + 2 - len(found))
+        edges[feature] = np.concatenate([found, spare])
+    # Borders closer than single precision can tell apart would divide by nothing.
+    gaps = np.maximum(np.diff(edges, axis=1), 1e-4)
+    return np.concatenate([edges[:, :1], edges[:, :1] + np.cumsum(gaps, axis=1)], axis=1).astype(np.float32)
 
 
 class DeepFM(tf.Module):
@@ -28,6 +53,8 @@ class DeepFM(tf.Module):
         Number of codes of each categorical feature, 0 (unknown) included.
     mean, scale : arrays of float32, shape (F,)
         Standardise the numeric features.
+    edges : array of float32, shape (F, bins + 1)
+        Ascending borders of each numeric feature's bins; see :func:`bin_edges`.
     settings : RankerSettings
     seed : int
     """
@@ -37,6 +64,7 @@ class DeepFM(tf.Module):
         sizes: Sequence[int],
         mean: NDArray[np.float32],
         scale: NDArray[np.float32],
+        edges: NDArray[np.float32],
         settings: RankerSettings,
         seed: int,
     ):
@@ -44,6 +72,7 @@ class DeepFM(tf.Module):
         self.settings = settings
         self._seed = seed
         fields, numeric, k = len(sizes), len(mean), settings.dimensions
+        self._fields = fields + numeric
         draw = np.random.default_rng(seed)
 
         def normal(shape: tuple[int, ...], deviation: float, name: str) -> Any:
@@ -56,15 +85,29 @@ class DeepFM(tf.Module):
         total = int(np.sum(sizes))
         self.embedding = normal((total, k), 0.01, "embedding")
         self.linear = tf.Variable(tf.zeros((total, 1)), name="linear")
-        self.numeric_embedding = normal((numeric, k), 0.05, "numeric_embedding")
+        self.edges = tf.constant(edges, tf.float32)
+        bins = edges.shape[1] - 1
+        self.numeric_embedding = normal((numeric, bins, k), 0.05, "numeric_embedding")
         self.numeric_linear = tf.Variable(tf.zeros((numeric, 1)), name="numeric_linear")
         self.bias = tf.Variable(0.0, name="bias")
         self.layers: list[tuple[Any, Any]] = []
-        width = numeric + fields * k
+        width = numeric * (1 + bins) + fields * k
         for depth, units in enumerate(settings.hidden if settings.use_deep else ()):
             weights = normal((width, units), float(np.sqrt(2 / width)), f"dense_{depth}")
             self.layers.append((weights, tf.Variable(tf.zeros(units), name=f"dense_bias_{depth}")))
             width = units
+        # Wang et al., "DCN V2", WWW 2021: x <- x0 * (U V x + b) + x, beside the deep network.
+        whole = numeric * (1 + bins) + fields * k
+        rank, small = settings.cross_rank, float(np.sqrt(1 / whole))
+        self.cross: list[tuple[Any, Any, Any]] = [
+            (
+                normal((whole, rank), small, f"cross_in_{depth}"),
+                normal((rank, whole), small, f"cross_out_{depth}"),
+                tf.Variable(tf.zeros(whole), name=f"cross_bias_{depth}"),
+            )
+            for depth in range(settings.cross_layers)
+        ]
+        self.cross_output = normal((whole, 1), small, "cross_output") if self.cross else None
         self.output = normal((width, 1), float(np.sqrt(1 / width)), "output") if settings.use_deep else None
 
     def __call__(self, numeric: Any, codes: Any, step: Any = None) -> Any:
@@ -81,21 +124,30 @@ class DeepFM(tf.Module):
         -------
         float32 tensor, shape (N,)
         """
-        x = tf.clip_by_value((numeric - self.mean) / self.scale, -_CLIP, _CLIP)
+        x = tf.clip_by_value((numeric - self.mean) / self.scale, -CLIP, CLIP)
+        left, right = self.edges[:, :-1], self.edges[:, 1:]
+        binned = tf.clip_by_value((numeric[:, :, None] - left) / (right - left), 0.0, 1.0)
         if step is not None:
             codes = tf.where(self._keep(tf.shape(codes), self.settings.field_dropout, step, 0), codes, 0)
         rows = codes + self.offsets
         embedded = tf.gather(self.embedding, rows)
         logit = tf.reduce_sum(tf.gather(self.linear, rows), axis=1) + x @ self.numeric_linear + self.bias
         if self.settings.use_fm:
-            total = tf.reduce_sum(embedded, axis=1) + x @ self.numeric_embedding
-            squares = tf.reduce_sum(tf.square(embedded), axis=1) + tf.square(x) @ tf.square(
-                self.numeric_embedding
-            )
-            logit += 0.5 * tf.reduce_sum(tf.square(total) - squares, axis=1, keepdims=True)
+            dense = tf.einsum("nfb,fbk->nfk", binned, self.numeric_embedding)
+            total = tf.reduce_sum(embedded, axis=1) + tf.reduce_sum(dense, axis=1)
+            squares = tf.reduce_sum(tf.square(embedded), axis=1) + tf.reduce_sum(tf.square(dense), axis=1)
+            # The mean over fields: the sum over thousands of pairs would drown the other parts.
+            logit += 0.5 / self._fields * tf.reduce_sum(tf.square(total) - squares, axis=1, keepdims=True)
+        flat = tf.reshape(embedded, (-1, embedded.shape[1] * embedded.shape[2]))
+        bins = tf.reshape(binned, (-1, binned.shape[1] * binned.shape[2]))
+        inputs = tf.concat([x, bins, flat], axis=1)
+        if self.cross:
+            crossed = inputs
+            for reduce, expand, bias in self.cross:
+                crossed = inputs * (crossed @ reduce @ expand + bias) + crossed
+            logit += crossed @ self.cross_output
         if self.settings.use_deep:
-            flat = tf.reshape(embedded, (-1, embedded.shape[1] * embedded.shape[2]))
-            hidden = tf.concat([x, flat], axis=1)
+            hidden = inputs
             for depth, (weights, bias) in enumerate(self.layers):
                 hidden = tf.nn.relu(hidden @ weights + bias)
                 rate = self.settings.dropout
@@ -108,6 +160,29 @@ class DeepFM(tf.Module):
     def _keep(self, shape: Any, rate: float, step: Any, layer: int) -> Any:
         seed = tf.stack([tf.constant((self._seed * 1000 + layer) % 2**31, tf.int32), step])
         return tf.random.stateless_uniform(shape, seed) >= rate
+
+    def weights(self) -> dict[str, NDArray[np.generic]]:
+        """All that scoring needs, by name; :mod:`components.contract.ranking` reads it."""
+        parts = {
+            "mean": self.mean,
+            "scale": self.scale,
+            "edges": self.edges,
+            "offsets": self.offsets,
+            "embedding": self.embedding,
+            "linear": self.linear,
+            "numeric_linear": self.numeric_linear,
+            "bias": self.bias,
+        }
+        if self.settings.use_fm:
+            parts["numeric_embedding"] = self.numeric_embedding
+        for depth, (matrix, bias) in enumerate(self.layers):
+            parts |= {f"dense_{depth}": matrix, f"dense_bias_{depth}": bias}
+        for depth, (reduce, expand, bias) in enumerate(self.cross):
+            parts |= {f"cross_in_{depth}": reduce, f"cross_out_{depth}": expand, f"cross_bias_{depth}": bias}
+        for name in ("output", "cross_output"):
+            if getattr(self, name) is not None:
+                parts[name] = getattr(self, name)
+        return {name: value.numpy() for name, value in parts.items()}
 
     @property
     def decayed(self) -> list[Any]:

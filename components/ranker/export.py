@@ -58,7 +58,11 @@ def _table(values: NDArray[np.str_]) -> Any:
 
 
 def save(trained: Trained, values: dict[str, NDArray[np.str_]], path: Path | str) -> None:
-    """Write ``saved_model/`` and ``features.json`` (the order of the inputs)."""
+    """Write ``saved_model/``, the same as plain ``weights.npz``, and ``features.json`` (the inputs' order).
+
+    :class:`components.contract.ranking.Ranker` scores from the weights, without TensorFlow; the
+    SavedModel is for TensorFlow's own servers and tools.
+    """
     with atomic_folder(path) as aside:
         exported = _Exported(trained, values)
         signatures = {
@@ -67,4 +71,10 @@ def save(trained: Trained, values: dict[str, NDArray[np.str_]], path: Path | str
             "score": exported.score,
         }
         tf.saved_model.save(exported, str(aside / "saved_model"), signatures=signatures)
+        numbers = {
+            f"{n}.{name}": v for n, net in enumerate(trained.members) for name, v in net.weights().items()
+        }
+        numbers |= {f"values.{name}": values[name] for name in CATEGORICAL}
+        with (aside / "weights.npz").open("wb") as handle:
+            np.savez(handle, slope=trained.slope, intercept=trained.intercept, **numbers)  # type: ignore[arg-type]
         (aside / "features.json").write_text(json.dumps({"numeric": NUMERIC, "categorical": CATEGORICAL}))

@@ -8,11 +8,17 @@ from components.contract.settings import StepSettings
 
 
 class RankerSettings(StepSettings):
-    """Architecture and training of the DeepFM."""
+    """Architecture and training of the ranker.
+
+    A DCN-v2 is ``use_fm`` off and ``cross_layers`` 2 or 3.
+    """
 
     dimensions: int = Field(8, ge=1, description="Size of each feature's embedding")
+    numeric_bins: int = Field(8, ge=1, description="Bins of each numeric feature")
     hidden: tuple[int, ...] = Field((128, 64), description="Widths of the deep network's layers")
     use_fm: bool = Field(True, description="Keep the factorisation machine (off: ablation)")
+    cross_layers: int = Field(0, ge=0, description="Layers of a DCN-v2 cross network; 0 for none")
+    cross_rank: int = Field(32, ge=1, description="Rank of the cross network's matrices")
     use_deep: bool = Field(True, description="Keep the deep network (off: ablation)")
     dropout: float = Field(0.2, ge=0, lt=1, description="Share of hidden units left out in training")
     field_dropout: float = Field(
@@ -21,6 +27,7 @@ class RankerSettings(StepSettings):
     l2: float = Field(1e-3, ge=0, description="Weight decay")
     learning_rate: float = Field(1e-3, gt=0, description="Of Adam")
     batch_requests: int = Field(64, ge=1, description="Requests in a batch")
+    negatives: int = Field(80, ge=1, description="Unopened candidates of a request, drawn anew for each pass")
     epochs: int = Field(8, ge=1, description="Most passes over the examples")
     patience: int = Field(2, ge=1, description="Passes without a better validation loss before stopping")
     validation_share: float = Field(0.15, gt=0, lt=1, description="Latest requests kept to choose the epoch")

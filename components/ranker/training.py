@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit
 
 from components.contract.errors import DataError
 from components.contract.examples import Examples
 from components.contract.features import CATEGORICAL
 from components.contract.tf import tf
-from components.ranker.deepfm import DeepFM
+from components.ranker.deepfm import DeepFM, bin_edges
 from components.ranker.settings import RankerSettings
 
 log = structlog.get_logger()
@@ -70,7 +72,7 @@ def pointwise_loss(logits: Any, row: Any, label: Any) -> Any:
 
 
 def _batches(
-    examples: Examples, requests: NDArray[np.int64], size: int
+    examples: Examples, requests: NDArray[np.int64], size: int, sample: tuple[np.random.Generator, int] | None
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]]:
     offsets = examples.offsets
     for start in range(0, len(requests), size):
@@ -79,6 +81,10 @@ def _batches(
         row = np.repeat(np.arange(len(chosen), dtype=np.int32), lengths)
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         at = np.repeat(offsets[chosen], lengths) + within
+        if sample is not None:
+            draw, negatives = sample
+            kept = examples.label[at] | (draw.random(len(at)) < negatives / lengths[row])
+            at, row = at[kept], row[kept]
         yield examples.numeric[at], examples.categorical[at], row, examples.label[at]
 
 
@@ -90,7 +96,8 @@ class _Trainer:
         sample = np.asarray(examples.numeric)[:: max(1, len(examples.row) // 200_000)]
         mean, deviation = sample.mean(axis=0), sample.std(axis=0)
         sizes = [len(examples.values[name]) for name in CATEGORICAL]
-        self.net = DeepFM(sizes, mean, np.where(deviation > 1e-6, deviation, 1.0), settings, seed)
+        scale = np.where(deviation > 1e-6, deviation, 1.0)
+        self.net = DeepFM(sizes, mean, scale, bin_edges(sample, settings.numeric_bins), settings, seed)
         self.optimizer = tf.keras.optimizers.Adam(settings.learning_rate)
         self.order = np.random.default_rng(seed)
         self.steps = 0
@@ -121,7 +128,8 @@ class _Trainer:
     def epoch(self, requests: NDArray[np.int64]) -> float:
         """One pass in a new order; the mean listwise loss."""
         losses = []
-        for batch in _batches(self.examples, self.order.permutation(requests), self.settings.batch_requests):
+        order, sample = self.order.permutation(requests), (self.order, self.settings.negatives)
+        for batch in _batches(self.examples, order, self.settings.batch_requests, sample):
             self.steps += 1
             losses.append(self._step(*batch, self.steps))
         return float(np.mean(losses))
@@ -130,16 +138,25 @@ class _Trainer:
         """Mean listwise loss without training."""
         found = [
             (float(self._loss(*batch)), batch[2][-1] + 1)
-            for batch in _batches(self.examples, requests, self.settings.batch_requests)
+            for batch in _batches(self.examples, requests, self.settings.batch_requests, None)
         ]
         return float(np.average([f[0] for f in found], weights=[f[1] for f in found]))
 
 
-def train(examples: Examples, settings: RankerSettings) -> Trained:
+def train(
+    examples: Examples, settings: RankerSettings, on_epoch: Callable[[int, float], None] | None = None
+) -> Trained:
     """Fit the ranker.
 
     The latest ``validation_share`` of the requests chooses the number of epochs and fits the
     calibration; then the network is trained again on all of them for that long.
+
+    Parameters
+    ----------
+    examples : Examples
+    settings : RankerSettings
+    on_epoch : callable, optional
+        Told the epoch and the validation loss after each; may raise to stop.
 
     Returns
     -------
@@ -168,6 +185,8 @@ def train(examples: Examples, settings: RankerSettings) -> Trained:
         training_loss = trainer.epoch(early)
         loss = trainer.loss(late)
         log.info("ranker epoch", epoch=epoch, loss=round(training_loss, 4), validation=round(loss, 4))
+        if on_epoch:
+            on_epoch(epoch, loss)
         if loss < best:
             best, epochs = loss, epoch
             weights = [variable.numpy() for variable in trainer.net.trainable_variables]
@@ -182,8 +201,9 @@ def train(examples: Examples, settings: RankerSettings) -> Trained:
     members = [trainer.net]
     if settings.refit:
         members = [_refit(examples, answered, settings, epochs, n) for n in range(settings.members)]
-        # The listwise loss leaves the level of the logits free, so each training ends at another.
-        intercept += slope * float(logits.mean() - score(members, numeric, codes).mean())
+        # The listwise loss leaves the level of the logits free, so each training ends at another; and
+        # these requests are in the refit, so only the share of opened pages is taken from them.
+        intercept = level(score(members, numeric, codes), slope, float(label.mean()))
     figures = {"epochs": epochs, "validation_loss": best, "requests": len(answered)}
     return Trained(members, slope, intercept, figures)
 
@@ -208,6 +228,19 @@ def score(
     return found
 
 
+def level(logits: NDArray[np.float32], slope: float, mean: float) -> float:
+    """Intercept with which the probabilities' mean is ``mean``.
+
+    Examples
+    --------
+    >>> round(level(np.array([7.0, 7.0]), 1.0, 0.5), 4)
+    -7.0
+    """
+    scaled = slope * logits.astype(np.float64)
+    low, high = -scaled.max() - 50, -scaled.min() + 50
+    return float(brentq(lambda shift: expit(scaled + shift).mean() - mean, low, high))
+
+
 def platt(logits: NDArray[np.float32], label: NDArray[np.bool_]) -> tuple[float, float]:
     """Slope and intercept that make sigmoid(slope * logit + intercept) a probability.
 
@@ -217,7 +250,9 @@ def platt(logits: NDArray[np.float32], label: NDArray[np.bool_]) -> tuple[float,
     positives = float(label.sum())
     negatives = len(label) - positives
     target = np.where(label, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    x = np.stack([logits.astype(np.float64), np.ones(len(logits))], axis=1)
+    # Newton's steps are bounded, so they start from logits of ordinary size.
+    middle, spread = float(logits.mean()), float(logits.std()) or 1.0
+    x = np.stack([(logits.astype(np.float64) - middle) / spread, np.ones(len(logits))], axis=1)
     weights = np.array([1.0, 0.0])
     for _ in range(50):
         probability = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
@@ -227,4 +262,5 @@ def platt(logits: NDArray[np.float32], label: NDArray[np.bool_]) -> tuple[float,
         weights -= np.clip(change, -1, 1)
         if np.abs(change).max() < 1e-8:
             break
-    return float(max(weights[0], 1e-3)), float(weights[1])
+    slope = float(max(weights[0] / spread, 1e-3))
+    return slope, float(weights[1] - slope * middle)

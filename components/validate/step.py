@@ -11,6 +11,7 @@ import structlog
 
 from components.contract.errors import DataError
 from components.contract.files import atomic_file, atomic_folder
+from components.contract.notify import told_of_failure
 from components.contract.settings import section
 from components.validate import volume
 from components.validate.findings import Finding, regrade
@@ -52,7 +53,8 @@ def run(
     Raises
     ------
     DataError
-        A finding stops the run; the message lists all that do. Statistics and report are there.
+        A finding stops the run; the message lists all that do and goes to the webhook, if there is one.
+        Statistics and report are there.
     """
     # Here, for they load TensorFlow: seconds that whoever only reads this module should not wait.
     from components.validate import anomalies, report, statistics
@@ -85,7 +87,8 @@ def run(
         _logger.warning("finding", severity=finding.severity, finding=str(finding))
     if stops:
         listed = "\n".join(f"- {finding}" for finding in stops)
-        raise DataError(f"validation stopped the run:\n{listed}\nThe report is at {report_out}.")
+        with told_of_failure("validate"):
+            raise DataError(f"validation stopped the run:\n{listed}\nThe report is at {report_out}.")
     return {
         **{f"{name}_rows": count for name, count in rows.items()},
         "findings_warn": len(found),

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from kfp import compiler, dsl
 
-from pipelines.check_ir import check_ir, load_ir, steps
+from pipelines.check_ir import check_ir, load_ir, load_kubernetes, steps
 
 
 @dsl.component(base_image="python", install_kfp_package=False)
@@ -68,6 +68,22 @@ def test_platform_document_is_skipped(sound, tmp_path):
     path = tmp_path / "two.yaml"
     path.write_text(yaml.safe_dump_all([sound, {"platforms": {}}]))
     assert load_ir(path) == sound
+
+
+def test_kubernetes_settings_of_no_executor_are_found(sound):
+    def placed(label):
+        return {"deploymentSpec": {"executors": {label: {}}}}
+
+    assert check_ir(sound, placed("exec-use")) == []
+    assert check_ir(sound, placed("exec-gone")) == ["kubernetes: executor exec-gone does not exist"]
+
+
+def test_kubernetes_settings_are_the_second_document(sound, tmp_path):
+    path = tmp_path / "two.yaml"
+    path.write_text(yaml.safe_dump_all([sound, {"platforms": {"kubernetes": {"pipelineConfig": {}}}}]))
+    assert load_kubernetes(path) == {"pipelineConfig": {}}
+    path.write_text(yaml.safe_dump(sound))
+    assert load_kubernetes(path) == {}
 
 
 def put(ir, path, value):
@@ -172,3 +188,35 @@ def test_broken_ir_is_found(sound, path, value, problem):
     broken = copy.deepcopy(sound)
     put(broken, path, value)
     assert any(line.startswith(problem) for line in check_ir(broken)), check_ir(broken)
+
+
+@dsl.component(base_image="python", install_kfp_package=False)
+def number() -> list[int]:
+    """Number the items."""
+    return [0, 1]
+
+
+@dsl.component(base_image="python", install_kfp_package=False)
+def visit(item: int, data: str):
+    """Take an item."""
+
+
+@dsl.pipeline(name="looping")
+def looping(data: str):
+    with dsl.ParallelFor(number().output) as item:
+        visit(item=item, data=data)
+
+
+def test_items_of_a_loop_come_from_one_of_its_inputs(tmp_path):
+    path = tmp_path / "looping.yaml"
+    compiler.Compiler().compile(looping, str(path))
+    ir = load_ir(path)
+    assert check_ir(ir) == []
+    loop = "root.dag.tasks.for-loop-1.parameterIterator"
+    for place, value, problem in (
+        (f"{loop}.items.inputParameter", "gone", "root.for-loop-1: it loops over gone, which is no input"),
+        (f"{loop}.itemInput", "gone", "root.for-loop-1: input pipelinechannel--number-Output-loop-item of"),
+    ):
+        broken = copy.deepcopy(ir)
+        put(broken, place, value)
+        assert any(line.startswith(problem) for line in check_ir(broken)), check_ir(broken)

@@ -21,6 +21,7 @@ COMMANDS = [
     ["schedule"],
     ["academy"],
     ["evaluate"],
+    ["tune"],
     ["import", "mars"],
     ["releases", "list"],
     ["releases", "rollback"],
@@ -107,6 +108,7 @@ def test_malformed_settings_file_is_named(tmp_path, text, message):
         (["releases", "rollback", "--home", "h"], 1, "error: h has no current release to roll back from"),
         (["schedule", "--host", "http://127.0.0.1:9", "--data", "d", "--home", "h"], 1, "does not answer"),
         (["evaluate", "--data", ".", "--protocol", "guess"], 2, "guess"),
+        (["tune", "--data", ".", "--out", "s.yaml", "--trials", "0"], 2, "--trials"),
     ],
 )
 def test_mistakes_are_plain_messages_with_a_status(tmp_path, arguments, code, message):
@@ -144,6 +146,7 @@ def test_compile_writes_one_file_a_pipeline(tmp_path):
         "bootstrap.yaml",
         "daily_candidates.yaml",
         "monthly_ranker.yaml",
+        "tune.yaml",
         "weekly_embeddings.yaml",
     ]
 

@@ -222,3 +222,54 @@ def test_terminal_shows_the_running_step(tmp_path):
     run_pipeline(sums, {"count": 2}, tmp_path, console)
     assert "4/4" in shown(console)
     assert "\x1b[" in shown(console)
+
+
+@dsl.component(base_image="python", install_kfp_package=False)
+def number(count: int, table: dsl.Output[dsl.Dataset]) -> list[int]:
+    """Number the items, and leave a table."""
+    from pathlib import Path
+
+    Path(table.path).write_text("x")
+    return list(range(count))
+
+
+@dsl.component(base_image="python", install_kfp_package=False)
+def visit(
+    item: int, table: dsl.Input[dsl.Dataset], out: dsl.Output[dsl.Artifact], metrics: dsl.Output[dsl.Metrics]
+):
+    """Take an item; the third is refused."""
+    from pathlib import Path
+
+    from components.contract.errors import DataError
+
+    if item == 2:
+        raise DataError("item 2: refused")
+    Path(out.path).write_text(f"{item}{Path(table.path).read_text()}")
+    metrics.log_metric("taken", 1)
+
+
+@dsl.pipeline(name="looping")
+def looping(count: int):
+    numbers = number(count=count)
+    with dsl.ParallelFor(numbers.outputs["Output"], name="items") as item:
+        visit(item=item, table=numbers.outputs["table"])
+
+
+def test_each_item_of_a_loop_has_outputs_of_its_own(tmp_path):
+    console = plain_console()
+    outcome = run_pipeline(looping, {"count": 2}, tmp_path, console)
+    outs = outcome.folder.glob("artifacts/*/*-iteration-*/visit/out")
+    assert sorted(path.read_text() for path in outs) == ["0x", "1x"]
+    assert outcome.figure("items / visit", "taken") == 1
+    assert outcome.output("number", "table").read_text() == "x"
+    assert shown(console).count("items / visit") == 2
+
+
+def test_failure_in_a_loop_is_the_steps_own_message(tmp_path):
+    with pytest.raises(StepError, match="step items / visit failed: item 2: refused"):
+        run_pipeline(looping, {"count": 3}, tmp_path, plain_console())
+
+
+def test_a_loop_over_nothing_is_noticed(tmp_path):
+    with pytest.raises(StepError, match="items / visit did not run"):
+        run_pipeline(looping, {"count": 0}, tmp_path, plain_console())

@@ -1,4 +1,4 @@
-"""The four pipelines, compiled: wiring, caching, retries, what the UI shows."""
+"""The pipelines, compiled: wiring, caching, retries, what the UI shows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,18 +7,20 @@ import pytest
 
 from components.contract.columns import EVERYTHING, HOLDOUT, TRAIN
 from pipelines.check_ir import check_ir, load_ir, steps
-from pipelines.cli import PipelineName, compile_all
+from pipelines.cli import PipelineName
+from pipelines.compiling import compile_all
 
 COUNTS = {"transitions", "neighbours"}
 VECTORS = {"skip_gram", "two_tower"}
 # They read or change HOME, or make the cache key.
 NEVER_CACHED = {"configure", "validate", "evaluate", "gate", "release", "from_release"}
+NEVER_CACHED |= {"begin_search", "search", "finish_search", "rollout"}
 FAIL_FOR_A_REASON = {"configure", "validate", "gate"}
 
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory) -> dict[str, dict[str, Any]]:
-    paths = compile_all(tmp_path_factory.mktemp("ir"))
+    paths = compile_all(tmp_path_factory.mktemp("ir"), PipelineName)
     return {path.stem: load_ir(path) for path in paths}
 
 
@@ -97,7 +99,7 @@ def test_steps(compiled):
         name: sorted(function(ir, step.component) for step in steps(ir)) for name, ir in compiled.items()
     }
     common = ["configure", "ingest", "validate", "preprocess", "content_similarity", "evaluate", "gate"]
-    common += ["trending", "release"]
+    common += ["trending", "smoke", "release"]
     full = [
         *common,
         *COUNTS,
@@ -110,11 +112,15 @@ def test_steps(compiled):
         "candidates",
         "ranker",
     ]
-    assert functions["bootstrap"] == functions["monthly_ranker"] == sorted(full)
+    assert functions["bootstrap"] == sorted(full)
+    assert functions["monthly_ranker"] == sorted([*full, "rollout"])
     daily = [*common, *COUNTS, *COUNTS, "candidates", *["from_release"] * 5]
     assert functions["daily_candidates"] == sorted(daily)
     weekly = [*common, *COUNTS, *COUNTS, *VECTORS, *VECTORS, "candidates", "from_release"]
     assert functions["weekly_embeddings"] == sorted(weekly)
+    tune = ["configure", "ingest", "validate", "preprocess", "content_similarity", *COUNTS, *VECTORS]
+    tune += ["widen", "candidates", "begin_search", "search", "finish_search"]
+    assert functions["tune"] == sorted(tune)
 
 
 @pytest.mark.parametrize("name", ["bootstrap", "monthly_ranker"])
@@ -130,6 +136,25 @@ def test_no_part_sees_the_future(compiled, name):
     assert found["trending"] == ("trending", EVERYTHING)
     assert found["verdict"] == ("gate", None)
     assert found["statistics"] == ("validate", None)
+
+
+@pytest.mark.parametrize("name", [name for name in PipelineName if name is not PipelineName.tune])
+def test_what_is_released_is_what_was_tried(compiled, name):
+    tried, released = origins(compiled[name], "smoke"), origins(compiled[name], "release")
+    assert tried == {part: released[part] for part in tried}
+    assert {"ranker", "trending", "dataset", "content_similarity", *COUNTS, *VECTORS} == set(tried)
+    assert origins(compiled[name], "gate")["latency"] == ("smoke", None)
+
+
+def test_the_rollout_waits_for_the_release_and_is_the_last_step(compiled):
+    ir = compiled["monthly_ranker"]
+    root = ir["root"]["dag"]["tasks"]
+    assert set(root["rollout"]["dependentTasks"]) == {"deliver", "prepare"}
+    given = root["rollout"]["inputs"]["parameters"]
+    # A retry of the run must be told from another run.
+    assert given["run_id"]["runtimeValue"]["constant"] == "{{$.pipeline_job_name}}"
+    assert given["settings"]["taskOutputParameter"]["producerTask"] == "prepare"
+    assert not any("rollout" in task.get("dependentTasks", []) for task in root.values())
 
 
 def test_daily_judges_what_it_releases(compiled):
@@ -150,6 +175,29 @@ def test_weekly_refits_vectors_and_keeps_the_ranker(compiled):
     assert released["ranker"] == ("from_release", None)
 
 
+def test_tuning_reads_no_holdout(compiled):
+    ir = compiled["tune"]
+    root = ir["root"]["dag"]["tasks"]
+    assert root["candidates"]["inputs"]["parameters"]["stage"]["runtimeValue"]["constant"] == TRAIN
+    fitted = [
+        task["inputs"]["parameters"] for name, task in root.items() if name in ("co-counts", "embeddings")
+    ]
+    assert [given["before_stage"]["runtimeValue"]["constant"] for given in fitted] == [TRAIN, TRAIN]
+
+
+def test_trials_run_in_parallel_and_are_awaited(compiled):
+    ir = compiled["tune"]
+    root = ir["root"]["dag"]["tasks"]
+    loop = next(task for task in root.values() if "parameterIterator" in task)
+    producer = loop["inputs"]["parameters"][loop["parameterIterator"]["items"]["inputParameter"]]
+    assert producer["taskOutputParameter"]["producerTask"] == "begin-search"
+    # No limit: as many pods as there are workers.
+    assert "iteratorPolicy" not in loop
+    inner = ir["components"][loop["componentRef"]["name"]]["dag"]["tasks"]
+    assert [function(ir, task["componentRef"]["name"]) for task in inner.values()] == ["search"]
+    assert any(root[name] is loop for name in root["finish-search"]["dependentTasks"])
+
+
 def test_cache_never_goes_stale(ir):
     for name, task, component in tasks(ir):
         cached = task.get("cachingOptions", {}).get("enableCache", False)
@@ -166,9 +214,12 @@ def test_only_steps_that_can_recover_try_again(ir):
         assert retries == (0 if name in FAIL_FOR_A_REASON else 2), name
         if retries:
             assert task["retryPolicy"]["backoffDuration"] == "60s"
+            assert task["retryPolicy"]["backoffFactor"] == 2
 
 
-def test_release_waits_for_the_gate(ir):
+@pytest.mark.parametrize("name", [name for name in PipelineName if name is not PipelineName.tune])
+def test_release_waits_for_the_gate(compiled, name):
+    ir = compiled[name]
     deliver = next(task for task in ir["root"]["dag"]["tasks"] if task.startswith("deliver"))
     dag = ir["components"][ir["root"]["dag"]["tasks"][deliver]["componentRef"]["name"]]["dag"]
     assert "gate" in dag["tasks"]["release"]["dependentTasks"]
@@ -183,11 +234,25 @@ def test_ui_shows_names_descriptions_and_defaults(ir):
     assert info["displayName"]
     assert info["description"].endswith(".")
     parameters = ir["root"]["inputDefinitions"]["parameters"]
-    assert set(parameters) == {"data", "home", "settings", "date"}
-    assert all(spec["description"] for spec in parameters.values())
-    assert parameters["settings"]["defaultValue"] == {}
-    assert parameters["date"]["defaultValue"] == ""
-    assert {name for name, spec in parameters.items() if not spec.get("isOptional")} == {"data", "home"}
+    assert set(parameters) == {"data", "home", "settings", "date", "beam_runner"}
+    for spec in parameters.values():
+        assert spec["description"]
+        assert "\n" not in spec["description"]
+    defaults = {name: spec["defaultValue"] for name, spec in parameters.items() if "defaultValue" in spec}
+    assert defaults == {
+        "home": "/mnt/waymark",
+        "settings": {},
+        "date": "",
+        "beam_runner": "DirectRunner",
+    }
+    assert {name for name, spec in parameters.items() if not spec.get("isOptional")} == {"data"}
+
+
+def test_the_beam_runner_reaches_the_settings(ir):
+    configure = ir["components"]["comp-prepare"]["dag"]["tasks"]["configure"]["inputs"]["parameters"]
+    assert configure["beam_runner"] == {"componentInputParameter": "beam_runner"}
+    prepare = ir["root"]["dag"]["tasks"]["prepare"]["inputs"]["parameters"]
+    assert prepare["beam_runner"] == {"componentInputParameter": "beam_runner"}
 
 
 def test_images_carry_the_code(ir):

@@ -21,7 +21,7 @@ from components.contract.examples import Examples
 from components.contract.features import CATEGORICAL, NUMERIC
 from components.contract.query_tower import QueryTower, Vocabulary
 from components.contract.requests import Requests
-from components.contract.retrieval import SOURCES, Eligibility, RetrievalSettings, Retriever
+from components.contract.retrieval import PATHS, SOURCES, Eligibility, RetrievalSettings, Retriever
 from components.contract.sources import Neighbours, Vectors
 
 DAY = 86400.0
@@ -147,6 +147,7 @@ def make_retriever(
         ease=neighbours("ease"),
         item_knn=neighbours("item_knn"),
         content=neighbours("content"),
+        paths={name: neighbours(name) for name in PATHS},
         skip_gram=embedded("skip_gram"),
         two_tower=embedded("two_tower"),
         query_tower=mean_tower(embedded("two_tower")),
@@ -176,7 +177,7 @@ def write_sources(dataset: Dataset, root: Any, seed: int = 0) -> dict[str, Any]:
         for name in ("transitions", "neighbours", "skip_gram", "content_similarity", "two_tower")
     }
     lists = (
-        ("transitions", "neighbours"),
+        *(("transitions", name) for name in ("transitions", *PATHS)),
         ("neighbours", "ease"),
         ("neighbours", "item_knn"),
         ("content_similarity", "neighbours"),

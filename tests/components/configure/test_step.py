@@ -30,7 +30,15 @@ def test_section_must_be_a_mapping():
 
 
 def test_component_returns_what_the_step_returns():
-    assert configure.python_func({"release": {}}, "d") == run({"release": {}}, "d")
+    given = ({"release": {}}, "d", "FlinkRunner")
+    assert configure.python_func(*given) == run(*given)
+
+
+def test_the_beam_runner_is_a_setting_and_the_settings_own_wins():
+    assert run({}, "d", "FlinkRunner")["preprocess"] == {"runner": "FlinkRunner"}
+    given = {"preprocess": {"runner": "SparkRunner", "shards": 4}}
+    assert run(given, "d", "FlinkRunner")["preprocess"] == given["preprocess"]
+    assert "preprocess" not in run({}, "d")
 
 
 def test_every_section_that_a_step_reads_is_known():

@@ -37,8 +37,9 @@ def test_page_ids_in_row_order():
     assert made.n_pages == 3
 
 
-def test_order_of_page_ids_is_numeric_then_alphabetic():
-    assert page_order(pl.Series(["100", "b", "20", "3", "a"])).to_list() == ["3", "a", "b", "20", "100"]
+def test_order_of_page_ids_is_by_form_and_number():
+    ids = ["HR-10", "100", "b", "20", "HR-9", "3", "a"]
+    assert page_order(pl.Series(ids)).to_list() == ["3", "20", "100", "HR-9", "HR-10", "a", "b"]
 
 
 def test_another_schema_is_refused():

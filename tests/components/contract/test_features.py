@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from components.contract import columns as c
 from components.contract.features import CATEGORICAL, NUMERIC, FeatureBuilder
 from components.contract.requests import requests_of_stage
-from components.contract.retrieval import LAST_PAGE, SOURCES, Shortlist
+from components.contract.retrieval import SIGNALS, SOURCES, Shortlist
 from components.contract.trends import empty_counters, openings
 from tests.support.build import DAY, HOUR, logs, make_dataset, make_requests, random_retriever
 
@@ -28,7 +28,7 @@ def every_page(requests, pages, scores=None, ranks=None):
         row=row,
         page=page,
         scores={
-            name: np.asarray((scores or {}).get(name, zero), np.float32) for name in (*SOURCES, *LAST_PAGE)
+            name: np.asarray((scores or {}).get(name, zero), np.float32) for name in (*SOURCES, *SIGNALS)
         },
         ranks={name: np.asarray((ranks or {}).get(name, last), np.int32) for name in SOURCES},
         source=np.full(batch * pages, -1, np.int32),

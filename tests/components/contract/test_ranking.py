@@ -72,8 +72,16 @@ def test_missing_folder_is_named(tmp_path):
 
 
 def test_missing_model_is_named(copy):
-    shutil.rmtree(copy / "saved_model")
+    (copy / "weights.npz").unlink()
     with pytest.raises(ReleaseError, match="holds no ranker"):
+        Ranker(copy)
+
+
+def test_incomplete_weights_are_named(copy):
+    with np.load(copy / "weights.npz") as file:
+        parts = {name: file[name] for name in file.files if name != "values.page_id"}
+    np.savez(copy / "weights.npz", **parts)
+    with pytest.raises(ReleaseError, match=r"incomplete \('values.page_id'\); train it again"):
         Ranker(copy)
 
 

@@ -7,7 +7,8 @@ from components.contract import columns as c
 from components.contract.errors import WaymarkError
 from components.contract.requests import requests_of_stage
 from components.contract.retrieval import (
-    LAST_PAGE,
+    PATHS,
+    SIGNALS,
     SOURCES,
     Eligibility,
     RetrievalSettings,
@@ -101,7 +102,7 @@ def test_trends_pass_through(dataset):
 def test_an_empty_history_says_nothing(dataset):
     lists = dict.fromkeys(("transitions", "ease", "item_knn", "content"), FOLLOWS)
     found = score(dataset, [[]], lists, {"skip_gram": VECTORS, "two_tower": VECTORS})
-    for name in (*lists, "skip_gram", *LAST_PAGE):
+    for name in (*lists, "skip_gram", *SIGNALS):
         assert not found[name].any(), name
     assert (found["two_tower"] == 0.5).all()
 
@@ -180,7 +181,7 @@ def test_nobody_gets_an_empty_list(dataset):
 def test_scores_of_pages_that_must_not_be_shown_are_zero(dataset):
     trends = no_trends(popularity=[[9, 8, 1, 1, 1]])
     found = shortlist(dataset, trends, lists={"transitions": [[1, 1, 1, 1, 1]] * 5})
-    for name in (*SOURCES, *LAST_PAGE):
+    for name in (*SOURCES, *SIGNALS):
         assert (found.scores[name][0, :2] == 0).all(), name
     assert found.scores["popularity"].tolist() == [[0, 0, 1, 1, 1]]
 
@@ -301,7 +302,7 @@ def test_cutting_the_batch_changes_nothing(visits, size, keep):
             np.testing.assert_array_equal(found.source, whole.source[at])
             for name in SOURCES:
                 np.testing.assert_array_equal(found.ranks[name], whole.ranks[name][at])
-            for name in (*SOURCES, *LAST_PAGE):
+            for name in (*SOURCES, *SIGNALS):
                 np.testing.assert_allclose(found.scores[name], whole.scores[name][rows], rtol=1e-4, atol=1e-6)
 
 
@@ -314,6 +315,7 @@ def test_lists_of_last_week_are_laid_over_todays_catalogue(dataset):
         ease=lists,
         item_knn=lists,
         content=lists,
+        paths=dict.fromkeys(PATHS, lists),
         skip_gram=vectors,
         two_tower=vectors,
         query_tower=mean_tower(vectors),
@@ -332,8 +334,8 @@ def test_load_puts_the_artifacts_together(tmp_path, dataset):
     folders = write_sources(dataset, tmp_path)
     retriever = load_retriever(dataset.pages, folders, RetrievalSettings())
     found = retriever.score(make_requests([100.0], HISTORY), no_trends())
-    lists = Neighbours.load(folders["transitions"] / "neighbours.npz")
+    lists = Neighbours.load(folders["transitions"] / "transitions.npz")
     expected = np.zeros(5)
     expected[lists.index[1]] = lists.score[1]
     np.testing.assert_allclose(found["transitions_last"][0], expected, rtol=1e-6)
-    assert set(found) == {*SOURCES, *LAST_PAGE}
+    assert set(found) == {*SOURCES, *SIGNALS}

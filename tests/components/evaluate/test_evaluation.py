@@ -96,6 +96,8 @@ def test_two_stages_against_a_loop(made, judged):
     assert found["two_stage"]["recall_at_50"] == 1.0
     assert found["two_stage"]["shortlist_recall"] == 1.0
     assert found["two_stage"]["coverage"] == len(np.unique(tops["two_stage"])) / PAGES
+    assert found["two_stage"]["candidate_coverage"] == len(np.unique(examples.page)) / PAGES
+    assert found["two_stage"]["full_lists"] == 1.0
 
 
 def test_blend_orders_by_the_fused_rank(made, judged):
@@ -204,6 +206,22 @@ def test_report_shows_the_figures(made, judged):
     assert page.count("<svg") == page.count("</svg>") == 2
 
 
+def test_short_lists_are_counted(made):
+    """Ten candidates or the whole catalogue make a full list; requests 0 and 1 keep nine and ten."""
+    examples, root = made
+    at = np.arange(len(examples.row)) - np.searchsorted(examples.row, examples.row)
+    kept = (examples.row > 1) | (at < 9 + examples.row)
+    part = replace(
+        examples,
+        **{
+            name: getattr(examples, name)[kept] for name in ("numeric", "categorical", "row", "page", "label")
+        },
+    )
+    ranker = Ranker(root / "ranker")
+    assert evaluate(part, PAGES, ranker)[0]["two_stage"]["full_lists"] == round(119 / 120, 4)
+    assert evaluate(part, 9, ranker)[0]["two_stage"]["full_lists"] == 1.0
+
+
 def test_step_sets_ablations_and_champion_beside_the_ranker(tmp_path, made):
     _, root = made
     shutil.copytree(root / "ranker" / "ablations" / "without_deep", tmp_path / "home" / "current" / "ranker")
@@ -214,6 +232,14 @@ def test_step_sets_ablations_and_champion_beside_the_ranker(tmp_path, made):
     found = json.loads((tmp_path / "evaluation.json").read_text())
     assert set(found["others"]) == {"without_fm", "without_deep", "champion"}
     assert found["others"]["champion"] == found["others"]["without_deep"]
+    assert found["champion"] == {"state": "compared", "reason": ""}
+    against = found["against_champion"]
+    assert set(against) == {"everybody", *found["cohorts"]}
+    for cohort, mine in {"everybody": found["two_stage"], **found["cohorts"]}.items():
+        assert against[cohort]["requests"] == mine["requests"]
+        assert against[cohort]["ndcg"]["challenger"] == pytest.approx(mine["ndcg"], abs=1e-4)
+    for cohort, theirs in found["others"]["champion"]["cohorts"].items():
+        assert against[cohort]["ndcg"]["champion"] == pytest.approx(theirs["ndcg"], abs=1e-4)
     assert figures["ndcg"] == found["two_stage"]["ndcg"]
     assert figures["lift_over_best_source"] == found["lift_over_best_source"]
     assert curve["tpr"][-1] == 1.0
@@ -230,7 +256,11 @@ def test_a_champion_of_other_features_is_no_champion(tmp_path, made):
         root / "dataset", root / "examples", root / "ranker", tmp_path / "home",
         tmp_path / "evaluation.json", tmp_path / "report.html",
     )  # fmt: skip
-    assert "champion" not in json.loads((tmp_path / "evaluation.json").read_text())["others"]
+    found = json.loads((tmp_path / "evaluation.json").read_text())
+    assert "champion" not in found["others"]
+    assert found["against_champion"] == {}
+    assert found["champion"]["state"] == "incompatible"
+    assert "other features than this version computes" in found["champion"]["reason"]
 
 
 def test_component_logs_metrics_and_curve(tmp_path, made):
@@ -258,7 +288,9 @@ def test_component_logs_metrics_and_curve(tmp_path, made):
         "coverage",
     } < set(logged)
     assert len({len(values) for values in curves[0]}) == 1
-    assert "champion" not in json.loads((tmp_path / "evaluation").read_text())["others"]
+    found = json.loads((tmp_path / "evaluation").read_text())
+    assert "champion" not in found["others"]
+    assert found["champion"] == {"state": "none", "reason": "there is no release yet"}
 
 
 def test_associates_are_drawn_not_requests(made, judged):

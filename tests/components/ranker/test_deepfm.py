@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 
-from components.ranker.deepfm import DeepFM
+from components.contract.ranking import _Network
+from components.ranker.deepfm import DeepFM, bin_edges
 from components.ranker.settings import RankerSettings
 
 SIZES = [3, 5]
 FIELDS = 4
+EDGES = np.array([[-3, -1, 0, 2], [-2, 0, 1, 5], [0, 1, 2, 3], [-9, -8, 8, 9]], np.float32)
 
 
 def network(**change):
@@ -13,7 +15,7 @@ def network(**change):
     draw = np.random.default_rng(1)
     mean, scale = draw.normal(size=FIELDS), draw.random(FIELDS) + 0.5
     settings = RankerSettings(dimensions=3, hidden=(7, 5), **change)
-    net = DeepFM(SIZES, mean.astype(np.float32), scale.astype(np.float32), settings, seed=3)
+    net = DeepFM(SIZES, mean.astype(np.float32), scale.astype(np.float32), EDGES, settings, seed=3)
     for variable in net.trainable_variables:
         variable.assign(draw.normal(0, 0.5, variable.shape))
     return net
@@ -29,24 +31,47 @@ def batch():
     return numeric, codes
 
 
-def linear(net, x, rows):
+def share_below(numeric):
+    """How much of each bin lies below the value, by the definition; (N, fields, bins)."""
+    found = np.empty((len(numeric), FIELDS, 3))
+    for n, f, b in np.ndindex(found.shape):
+        left, right = EDGES[f, b], EDGES[f, b + 1]
+        found[n, f, b] = min(max((numeric[n, f] - left) / (right - left), 0), 1)
+    return found
+
+
+def linear(net, x, bins, rows):
     table, weights = net.linear.numpy()[:, 0], net.numeric_linear.numpy()[:, 0]
     return table[rows].sum(axis=1) + x @ weights + net.bias.numpy()
 
 
-def pairs(net, x, rows):
-    """The FM by its definition: the sum over all pairs of features of their dot product."""
+def pairs(net, x, bins, rows):
+    """The FM by its definition: the sum over all pairs of features of their dot product, per feature."""
     found = np.zeros(len(x))
     for n in range(len(x)):
-        vectors = [*net.embedding.numpy()[rows[n]], *(net.numeric_embedding.numpy() * x[n][:, None])]
+        dense = (net.numeric_embedding.numpy() * bins[n][:, :, None]).sum(axis=1)
+        vectors = [*net.embedding.numpy()[rows[n]], *dense]
         found[n] = sum(
             float(vectors[i] @ vectors[j]) for i in range(len(vectors)) for j in range(i + 1, len(vectors))
         )
-    return found
+    return found / (FIELDS + len(SIZES))
 
 
-def deep(net, x, rows):
-    hidden = np.concatenate([x, net.embedding.numpy()[rows].reshape(len(x), -1)], axis=1)
+def everything(net, x, bins, rows):
+    n = len(x)
+    return np.concatenate([x, bins.reshape(n, -1), net.embedding.numpy()[rows].reshape(n, -1)], axis=1)
+
+
+def cross(net, x, bins, rows):
+    whole = everything(net, x, bins, rows)
+    crossed = whole
+    for reduce, expand, bias in net.cross:
+        crossed = whole * (crossed @ (reduce.numpy() @ expand.numpy()) + bias.numpy()) + crossed
+    return (crossed @ net.cross_output.numpy())[:, 0]
+
+
+def deep(net, x, bins, rows):
+    hidden = everything(net, x, bins, rows)
     for weights, bias in net.layers:
         hidden = np.maximum(hidden @ weights.numpy() + bias.numpy(), 0)
     return (hidden @ net.output.numpy())[:, 0]
@@ -54,7 +79,7 @@ def deep(net, x, rows):
 
 def inputs(net, numeric, codes):
     x = np.clip((numeric - net.mean.numpy()) / net.scale.numpy(), -5, 5)
-    return x, codes + np.array([0, SIZES[0]])
+    return x, share_below(numeric), codes + np.array([0, SIZES[0]])
 
 
 @pytest.mark.parametrize(
@@ -64,26 +89,28 @@ def inputs(net, numeric, codes):
         ({"use_fm": False}, (linear, deep)),
         ({"use_deep": False}, (linear, pairs)),
         ({"use_fm": False, "use_deep": False}, (linear,)),
+        ({"use_fm": False, "cross_layers": 2, "cross_rank": 2}, (linear, cross, deep)),
     ],
 )
 def test_logit_is_the_sum_of_its_parts(batch, change, parts):
     net = network(**change)
-    x, rows = inputs(net, *batch)
-    expected = sum(part(net, x, rows) for part in parts)
+    found = inputs(net, *batch)
+    expected = sum(part(net, *found) for part in parts)
     np.testing.assert_allclose(net(*batch).numpy(), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(_Network(net.weights())(*batch), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_parts_matter(batch):
     net = network()
-    x, rows = inputs(net, *batch)
-    assert min(np.abs(part(net, x, rows)).max() for part in (linear, pairs, deep)) > 0.1
+    found = inputs(net, *batch)
+    assert min(np.abs(part(net, *found)).max() for part in (linear, pairs, deep)) > 0.1
 
 
 def test_without_the_deep_part_there_are_no_layers():
     net = network(use_deep=False)
     names = {variable.name.split(":")[0] for variable in net.trainable_variables}
     assert names == {"embedding", "linear", "numeric_embedding", "numeric_linear", "bias"}
-    assert all(len(variable.shape) == 2 for variable in net.decayed)
+    assert all(len(variable.shape) >= 2 for variable in net.decayed)
 
 
 def test_dropout_acts_in_training_only_and_by_its_step(batch):
@@ -104,7 +131,24 @@ def test_without_dropout_training_computes_the_same(batch):
 def test_one_seed_gives_the_same_network(batch):
     zeros, ones = np.zeros(FIELDS, np.float32), np.ones(FIELDS, np.float32)
     first, same, other = (
-        DeepFM(SIZES, zeros, ones, RankerSettings(), seed)(*batch).numpy() for seed in (5, 5, 6)
+        DeepFM(SIZES, zeros, ones, EDGES, RankerSettings(), seed)(*batch).numpy() for seed in (5, 5, 6)
     )
     np.testing.assert_array_equal(first, same)
     assert not np.allclose(first, other)
+
+
+def test_bins_are_equally_filled_where_values_differ():
+    values = np.arange(800, dtype=np.float32)[:, None]
+    edges = bin_edges(values, 8)
+    assert edges.shape == (1, 9)
+    counts, _ = np.histogram(values, edges[0])
+    assert counts.tolist() == [100] * 8
+
+
+@pytest.mark.parametrize(
+    "column", [np.zeros(50), np.r_[np.zeros(49), 3], np.full(50, -1e-7), np.arange(50) % 2]
+)
+def test_bins_ascend_whatever_the_values(column):
+    edges = bin_edges(column.astype(np.float32)[:, None], 8)
+    assert (np.diff(edges) > 0).all()
+    assert edges[0, 0] == pytest.approx(column.min(), abs=1e-6)

@@ -6,6 +6,7 @@ import pytest
 
 from components.contract.features import CATEGORICAL, NUMERIC
 from components.contract.ranking import Ranker
+from components.contract.tf import tf
 from components.ranker.component import ranker
 from components.ranker.export import save
 from components.ranker.settings import RankerSettings
@@ -29,7 +30,7 @@ def text_of(examples, codes):
     return np.stack([examples.values[n][codes[:, i]] for i, n in enumerate(CATEGORICAL)], axis=1)
 
 
-def test_text_codes_and_memory_give_the_same_scores(exported):
+def test_text_codes_memory_and_saved_model_give_the_same_scores(exported):
     examples, trained, path = exported
     logits = score(trained.members, examples.numeric, examples.categorical)
     expected = 1 / (1 + np.exp(-(trained.slope * logits + trained.intercept)))
@@ -40,6 +41,12 @@ def test_text_codes_and_memory_give_the_same_scores(exported):
     np.testing.assert_allclose(by_text, expected, atol=1e-6)
     np.testing.assert_allclose(by_code, expected, atol=1e-6)
     np.testing.assert_allclose(by_text, by_code, atol=1e-6)
+    model = tf.saved_model.load(str(path / "saved_model"))
+    text = np.char.encode(text_of(examples, examples.categorical), "utf-8").astype(object)
+    served = model.signatures["serving_default"](
+        numeric=tf.constant(examples.numeric), categorical=tf.constant(text, tf.string)
+    )
+    np.testing.assert_allclose(served["score"].numpy(), expected, atol=1e-6)
     assert ((by_text > 0) & (by_text < 1)).all()
 
 

@@ -8,10 +8,12 @@ import pytest
 
 from components.contract import columns as c
 from components.contract.errors import DataError, WaymarkError
+from components.contract.notify import WEBHOOK
 from components.validate import step
 from components.validate.component import validate
 from components.validate.findings import Finding
 from components.validate.step import run
+from tests.support.webhook import Webhook
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 DAYS, EVENTS, ASSOCIATES, PAGES = 35, 7_000, 300, 60
@@ -288,6 +290,18 @@ def test_a_missing_pages_table_stops(tmp_path, monkeypatch):
     findings, error = found(tmp_path, monkeypatch, tables, tmp_path / "no home")
     assert findings == {("missing", "pages"): "stop"}
     assert "pages: the table is missing" in error
+
+
+def test_people_are_told_of_what_stops_the_run(tmp_path, monkeypatch):
+    webhook = Webhook()
+    monkeypatch.setenv(WEBHOOK, webhook.url)
+    found(tmp_path / "clean", monkeypatch, tiny(academy()), tmp_path / "no home")
+    assert webhook.posted == []
+    tables = {name: table for name, table in academy().items() if name == "events"}
+    _, error = found(tmp_path / "bad", monkeypatch, tables, tmp_path / "no home")
+    (told,) = webhook.posted
+    assert told == {"text": f"Waymark, validate: {error}", "step": "validate"}
+    webhook.close()
 
 
 def test_damaged_statistics_are_reported(tmp_path, monkeypatch):
