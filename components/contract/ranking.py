@@ -48,7 +48,7 @@ class _Network:
         embedded = w["embedding"][rows]
         parts: list[NDArray[Any]] = [w["linear"][rows, 0].sum(axis=1), (x @ w["numeric_linear"])[:, 0]]
         if "numeric_embedding" in w:
-            parts.append(self._pairs(binned, embedded))
+            parts.append(self._pairs(x, embedded))
         inputs = np.concatenate(
             [x, binned.reshape(len(x), -1), embedded.reshape(len(x), -1)], axis=1, dtype=np.float32
         )
@@ -64,13 +64,12 @@ class _Network:
             parts.append((hidden @ w["output"])[:, 0])
         return np.sum(parts, axis=0, dtype=np.float32) + w["bias"]
 
-    def _pairs(self, binned: NDArray[Any], embedded: NDArray[Any]) -> NDArray[np.float32]:
+    def _pairs(self, x: NDArray[Any], embedded: NDArray[Any]) -> NDArray[np.float32]:
         """The factorisation machine: sum over pairs of fields, divided by the number of fields."""
-        # Features first, so that each is one matrix product: (F, N, bins) @ (F, bins, k).
-        dense = np.matmul(binned.transpose(1, 0, 2), self._w["numeric_embedding"])
-        total = embedded.sum(axis=1) + dense.sum(axis=0)
-        squares = np.square(embedded).sum(axis=1) + np.square(dense).sum(axis=0)
-        fields = embedded.shape[1] + len(dense)
+        numeric = self._w["numeric_embedding"]
+        total = embedded.sum(axis=1) + x @ numeric
+        squares = np.square(embedded).sum(axis=1) + np.square(x) @ np.square(numeric)
+        fields = embedded.shape[1] + len(numeric)
         return np.float32(0.5 / fields) * (np.square(total) - squares).sum(axis=1)
 
 

@@ -1,10 +1,9 @@
 """DeepFM: linear part + factorisation machine + deep network over the same embeddings.
 
 Guo et al., "DeepFM: A Factorization-Machine based Neural Network for CTR Prediction", IJCAI 2017.
-Numeric features enter the network as their standardised value and piecewise linearly: each of a
-feature's bins holds how much of the bin lies below the value, 0 to 1 (Gorishniy et al., "On Embeddings
-for Numerical Features in Tabular Deep Learning", NeurIPS 2022). The factorisation machine embeds a
-numeric feature as the sum of its bins' vectors, weighted so.
+A numeric feature's embedding is a vector times its standardised value, as in Rendle's FM. The deep network
+also reads numbers piecewise: each of a feature's bins holds how much of the bin lies below the value, 0
+to 1 (Gorishniy et al., "On Embeddings for Numerical Features in Tabular Deep Learning", NeurIPS 2022).
 """
 
 from __future__ import annotations
@@ -87,7 +86,7 @@ class DeepFM(tf.Module):
         self.linear = tf.Variable(tf.zeros((total, 1)), name="linear")
         self.edges = tf.constant(edges, tf.float32)
         bins = edges.shape[1] - 1
-        self.numeric_embedding = normal((numeric, bins, k), 0.05, "numeric_embedding")
+        self.numeric_embedding = normal((numeric, k), 0.05, "numeric_embedding")
         self.numeric_linear = tf.Variable(tf.zeros((numeric, 1)), name="numeric_linear")
         self.bias = tf.Variable(0.0, name="bias")
         self.layers: list[tuple[Any, Any]] = []
@@ -133,9 +132,10 @@ class DeepFM(tf.Module):
         embedded = tf.gather(self.embedding, rows)
         logit = tf.reduce_sum(tf.gather(self.linear, rows), axis=1) + x @ self.numeric_linear + self.bias
         if self.settings.use_fm:
-            dense = tf.einsum("nfb,fbk->nfk", binned, self.numeric_embedding)
-            total = tf.reduce_sum(embedded, axis=1) + tf.reduce_sum(dense, axis=1)
-            squares = tf.reduce_sum(tf.square(embedded), axis=1) + tf.reduce_sum(tf.square(dense), axis=1)
+            total = tf.reduce_sum(embedded, axis=1) + x @ self.numeric_embedding
+            squares = tf.reduce_sum(tf.square(embedded), axis=1) + tf.square(x) @ tf.square(
+                self.numeric_embedding
+            )
             # The mean over fields: the sum over thousands of pairs would drown the other parts.
             logit += 0.5 / self._fields * tf.reduce_sum(tf.square(total) - squares, axis=1, keepdims=True)
         flat = tf.reshape(embedded, (-1, embedded.shape[1] * embedded.shape[2]))
