@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import structlog
 import typer
@@ -73,6 +73,14 @@ class Protocol(StrEnum):
 
     lastout = "lastout"
     live = "live"
+
+
+class Evaluation(StrEnum):
+    """The same, and the one that refits as it goes."""
+
+    lastout = "lastout"
+    live = "live"
+    rolling = "rolling"
 
 
 Data = Annotated[
@@ -316,7 +324,11 @@ def academy(
 @app.command()
 def evaluate(
     data: Annotated[Path, typer.Option(help="Folder of the tables.", exists=True, file_okay=False)],
-    protocol: Annotated[Protocol, typer.Option(help="lastout: each last page; live: a walk in time.")],
+    protocol: Annotated[
+        Evaluation,
+        typer.Option(help="lastout: each last page; live: a walk in time; rolling: with refits."),
+    ],
+    refits: Annotated[int, typer.Option(min=1, max=1000, help="Of the rolling protocol.")] = 10,
     settings: SettingsFile = None,
     set_: SetOptions = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
@@ -327,16 +339,15 @@ def evaluate(
     python -m pipelines evaluate --data data --protocol lastout
     """
     from pipelines.protocol import evaluate_protocol
+    from pipelines.rolling import evaluate_rolling
 
     chosen = read_settings(settings, set_)
     with tempfile.TemporaryDirectory() as folder, err.status("starting") as status:
-        result = evaluate_protocol(
-            data=data,
-            protocol=protocol.value,
-            settings=chosen,
-            workdir=workdir or Path(folder),
-            progress=status.update,
-        )
+        work = workdir or Path(folder)
+        if protocol is Evaluation.rolling:
+            result = evaluate_rolling(data, refits, chosen, work, status.update)
+        else:
+            result = evaluate_protocol(data, cast(Any, protocol.value), chosen, work, status.update)
     if json_:
         sys.stdout.write(json.dumps(result) + "\n")
     else:

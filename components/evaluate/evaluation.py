@@ -102,6 +102,18 @@ def evaluate(
         The pages shown by the two stages ("two_stage"), by the blend and by each source.
     probability : array of float32, shape (N,)
     """
+    probability = ranker_scores(ranker, examples)
+    beside = {name: ranker_scores(other, examples) for name, other in (others or {}).items()}
+    return *judge_scores(examples, pages, probability, beside), probability
+
+
+def judge_scores(
+    examples: Examples,
+    pages: int,
+    probability: NDArray[np.float32],
+    others: Mapping[str, NDArray[np.float32]] | None = None,
+) -> tuple[dict[str, Any], dict[str, NDArray[np.int32]]]:
+    """The same from scores: ``probability`` of all candidates, (N,), and those of other rankers."""
     n = len(examples)
     associate = examples.requests[c.ASSOCIATE_ID].to_numpy().astype(np.str_)
     row, label = np.asarray(examples.row), np.asarray(examples.label)
@@ -111,7 +123,6 @@ def evaluate(
     def by_cohort(better: NDArray[np.int64], ties: NDArray[np.int64]) -> dict[str, Any]:
         return {name: judge(better[at], ties[at], associate[at]) for name, at in masks.items()}
 
-    probability = ranker_scores(ranker, examples)
     # A page that the shortlist misses is beyond every k, also in a catalogue of fewer than k pages.
     missed = max(pages, *_RECALL_AT)
     better, ties = m.positions(probability, row, label, n, missed)
@@ -143,8 +154,7 @@ def evaluate(
         ) | {"coverage": _coverage(tops[name], pages)}
     best = max(sources, key=lambda name: sources[name]["ndcg"])
     set_beside, against = {}, {}
-    for name, other in (others or {}).items():
-        scores = ranker_scores(other, examples)
+    for name, scores in (others or {}).items():
         found = m.positions(scores, row, label, n, missed)
         set_beside[name] = judge(*found, associate) | {
             "auc": round(m.auc(scores, label), 4),
@@ -166,7 +176,7 @@ def evaluate(
         "cohorts": by_cohort(better, ties),
         "calibration": table,
     }
-    return evaluation, tops, probability
+    return evaluation, tops
 
 
 def cohort_masks(examples: Examples) -> dict[str, NDArray[np.bool_]]:

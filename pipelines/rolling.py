@@ -1,0 +1,115 @@
+"""The ``rolling`` protocol: the log in order, sources and ranker refitted again and again.
+
+``live`` fits once and walks on; here everything is fitted anew before each stretch of the log, on what was
+known then, as the product's own schedule does. So nearly the whole log is judged, and with it the first
+pages of nearly everybody.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from components.contract import columns as c
+from components.contract.dataset import Dataset
+from components.contract.errors import DataError
+from components.contract.examples import Examples
+from components.contract.files import atomic_file
+from components.contract.ranking import Ranker
+from components.evaluate.evaluation import judge_scores, ranker_scores, roc
+from components.evaluate.report import render
+from components.ranker import step as ranker
+from pipelines.protocol import make_examples, prepare, with_protocol
+
+# Share of the known log, its latest, that the ranker learns from: a quarter, as the shipped quantiles say.
+_TRAIN_SHARE = 0.25
+
+
+def stretches(times: NDArray[np.float64], refits: int) -> list[tuple[float, float, float]]:
+    """When the ranker's requests, the judged requests and what follows them begin, for each refit.
+
+    The log is cut into ``refits + 1`` parts with as many interactions each; each but the first is judged.
+
+    Raises
+    ------
+    DataError
+        The log is too short.
+
+    Examples
+    --------
+    >>> stretches(np.arange(12.0), 2)
+    [(2.25, 4.0, 8.0), (5.25, 8.0, inf)]
+    """
+    ordered = np.sort(times)
+    places = len(ordered) * np.arange(1, refits + 1) // (refits + 1)
+    cuts = [float(cut) for cut in ordered[places]] if len(ordered) else [np.nan] * refits
+    ends = [*cuts[1:], np.inf]
+    known = [ordered[: np.searchsorted(ordered, cut)] for cut in cuts]
+    if not all(map(len, known)):
+        raise DataError(f"events: {len(times)} interactions cannot be cut for {refits} refits; ask for fewer")
+    trains = [float(np.quantile(part, 1 - _TRAIN_SHARE)) for part in known]
+    return list(zip(trains, cuts, ends, strict=True))
+
+
+def evaluate_rolling(
+    data: Path | str,
+    refits: int,
+    settings: Mapping[str, Any] | None,
+    workdir: Path | str,
+    progress: Callable[[str], None] = lambda name: None,
+) -> dict[str, Any]:
+    """Run the protocol on a folder of contract tables.
+
+    Parameters
+    ----------
+    data : Path or str
+    refits : int
+    settings : mapping or None
+        The pipelines' settings.
+    workdir : Path or str
+        Where artifacts go; ``report.html`` is among them.
+    progress : callable
+        Told the name of each step as it starts.
+
+    Returns
+    -------
+    dict
+        As :func:`pipelines.protocol.evaluate_protocol` gives, without ablations.
+    """
+    started = time.perf_counter()
+    work = Path(workdir)
+    chosen = with_protocol(settings, "live")
+    chosen["ranker"] = {**chosen.get("ranker", {}), "ablations": False}
+    dataset, content = prepare(data, chosen, work, progress)
+    whole = Dataset.load(dataset)
+    times = whole.column(c.TIME)
+    judged, scores = [], []
+    for number, (train, start, end) in enumerate(stretches(times, refits)):
+        folder = work / f"refit_{number}"
+        # Neither step looks at what is later; leaving it out saves time.
+        stage = np.searchsorted([train, start], times, side="right").astype(np.int8)
+        known = whole.interactions.with_columns(pl.Series(c.STAGE, stage)).filter(pl.col(c.TIME) < end)
+        replace(whole, interactions=known).save(folder / "dataset")
+        for of, name in ((c.TRAIN, "training"), (c.HOLDOUT, "holdout")):
+            make_examples(folder / "dataset", content, of, folder / name, chosen, progress)
+        progress(f"ranker, {folder.name}")
+        ranker.run(folder / "training" / "examples", folder / "ranker", chosen)
+        examples = Examples.load(folder / "holdout" / "examples")
+        judged.append(examples)
+        scores.append(ranker_scores(Ranker(folder / "ranker"), examples))
+    progress("evaluate")
+    # The parts follow each other, so joining them in time order keeps the candidates' order.
+    examples, probability = Examples.concatenate(judged), np.concatenate(scores)
+    found, _ = judge_scores(examples, whole.n_pages, probability)
+    seconds = round(time.perf_counter() - started, 1)
+    found = {"protocol": "rolling", "refits": refits, "seconds": seconds, **found}
+    with atomic_file(work / "report.html") as aside:
+        aside.write_text(render(found, roc(probability, examples.label), "Protocol rolling"))
+    return found
