@@ -118,7 +118,8 @@ def test_hopeless_trials_are_stopped_early(logs, tmp_path):
     path, one = tmp_path / "study.journal", {"one": logs["one"]}
     begin(path, one, {**SETTINGS, "tune": {"trials": 3, "workers": 1, "startup": 2}})
     study, _ = load(path)
-    good = {"learning_rate": 1e-2, "l2": 1e-6, "dropout": 0.0, "field_dropout": 0.0, "width": 64, "depth": 2}
+    good = {"learning_rate": 3e-3, "l2": 1e-3, "dropout": 0.2, "field_dropout": 0.2, "width": 64, "depth": 2}
+    good["numeric_bins"] = 2
     for params in (good, {**good, "width": 60}, {**good, "learning_rate": 3e-4, "width": 32, "depth": 1}):
         study.enqueue_trial(params)
     search(path, one, 0)
