@@ -7,6 +7,7 @@ WORK ?= $(ROOT)build
 DATA ?= $(WORK)/academy
 HOME_DIR ?= $(WORK)/home
 PORT ?= 8080
+PROTOCOL ?= live
 REGISTRY ?= waymark
 BASE ?= python:3.13-slim-trixie
 GPU ?= 0
@@ -42,6 +43,9 @@ format: setup  ## Format the code
 bench: setup  ## Measure speed and memory, as ratios against a baseline in the same run
 	@$(RUN) $(PYTHON_BIN) -m pytest tests/benchmarks -m bench -s $(ARGS)
 
+bench-quality: setup  ## Measure peers side by side: make bench-quality [DATA=... PROTOCOL=lastout|live]; makes .venv-peers
+	@$(RUN) $(PYTHON_BIN) -m tests.benchmarks.quality --data "$(DATA)" --protocol $(PROTOCOL) --out "$(WORK)/quality/$(PROTOCOL)"
+
 images: ## Build the container images: make images [REGISTRY=... TAG=... BASE=... GPU=1]
 	@$(RUN) REGISTRY="$(REGISTRY)" TAG="$(TAG)" BASE="$(BASE)" GPU="$(GPU)" tools/images/build.sh
 
@@ -54,11 +58,12 @@ manifests: setup  ## Build every overlay and check each object against the schem
 compile: setup  ## Compile the pipelines to build/pipelines/*.yaml for the images REGISTRY and TAG
 	@$(RUN) WAYMARK_REGISTRY=$(REGISTRY) WAYMARK_TAG=$(TAG) $(PYTHON_BIN) -m pipelines compile --out "$(WORK)/pipelines"
 
-lock: setup  ## Pin requirements.txt and requirements-dev.txt anew from the .in files
-	@$(RUN) for name in requirements requirements-dev; do \
+lock: setup  ## Pin all requirements anew from the .in files
+	@$(RUN) for name in requirements requirements-dev requirements-peers; do \
 	  "$(VENV)/bin/uv" pip compile -q --universal --no-header --no-annotate --python-version 3.11 $$name.in -o $$name.txt && \
 	  sed -i -E "s/ ; python_full_version < '3.14' and platform_machine == 'x86_64' and sys_platform == 'linux'$$//; s/ and (platform_machine == 'x86_64'|sys_platform == 'linux')//g" $$name.txt; \
 	done
+	@$(RUN) echo 'tensorflow[and-cuda]' | "$(VENV)/bin/uv" pip compile -q --universal --no-header --no-annotate --python-version 3.11 -c requirements.txt - | sed -nE 's/^(nvidia-[^ ]+).*/\1/p' > tools/images/gpu.txt
 
 clean:  ## Delete the environment, sample data and releases
 	@rm -rf "$(VENV)" "$(WORK)"
