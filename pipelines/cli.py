@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
-import structlog
 import typer
 import yaml
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from components.contract.commands import run as run_commands
 from components.contract.errors import WaymarkError
+from components.contract.settings import read_file
 
 EXAMPLES = """
 Train, judge and publish recommendations from a training log.
@@ -114,15 +113,7 @@ def read_settings(file: Path | None, pairs: list[str] | None) -> dict[str, Any]:
     >>> read_settings(None, ["two_tower.epochs=3", "gate.floors.ndcg@10=0.3", "two_tower.sizes=[64, 32]"])
     {'two_tower': {'epochs': 3, 'sizes': [64, 32]}, 'gate': {'floors': {'ndcg@10': 0.3}}}
     """
-    settings: dict[str, Any] = {}
-    if file is not None:
-        try:
-            read = yaml.safe_load(file.read_text())
-        except yaml.YAMLError as error:
-            raise WaymarkError(f"{file}: neither JSON nor YAML: {error}") from error
-        if not isinstance(read, dict):
-            raise WaymarkError(f"{file}: a mapping of steps to settings is expected")
-        settings = read
+    settings = read_file(file) if file is not None else {}
     for pair in pairs or []:
         name, equals, value = pair.partition("=")
         *sections, field = name.split(".")
@@ -347,7 +338,7 @@ def evaluate(
         if protocol is Evaluation.rolling:
             result = evaluate_rolling(data, refits, chosen, work, status.update)
         else:
-            result = evaluate_protocol(data, cast(Any, protocol.value), chosen, work, status.update)
+            result = evaluate_protocol(data, Protocol(protocol).value, chosen, work, status.update)
     if json_:
         sys.stdout.write(json.dumps(result) + "\n")
     else:
@@ -471,15 +462,4 @@ def _figure(value: Any) -> str:
 
 def main() -> None:
     """Run the command line; a problem that a person can mend is one plain message."""
-    # Standard output is for results; the steps' routine lines stay in the runs' own logs.
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    try:
-        app()
-    except WaymarkError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_commands(app)

@@ -33,7 +33,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from components.contract.errors import WaymarkError
-from components.contract.shell import quoted_executable
+from components.contract.shell import environment, quoted_executable
 from pipelines.check_ir import Step, check_ir, load_ir, load_kubernetes, steps
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -156,8 +156,7 @@ def _run_kfp(pipeline: Any, arguments: Mapping[str, Any], folder: Path, progress
     path = os.pathsep.join([str(ROOT), *filter(None, [os.getenv("PYTHONPATH")])])
     try:
         with (
-            _environment("PYTHONPATH", path),
-            _environment("PYTHONUNBUFFERED", "1"),
+            environment(PYTHONPATH=path, PYTHONUNBUFFERED="1"),
             quoted_executable(),
             warnings.catch_warnings(),
             contextlib.redirect_stdout(progress),
@@ -191,19 +190,6 @@ def _one_logger() -> Iterator[None]:
         finally:
             for name, value in before.items():
                 setattr(logging_utils, name, value)
-
-
-@contextlib.contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 class Progress(io.TextIOBase):

@@ -90,10 +90,22 @@ def evaluate_protocol(
     if truth.exists():
         progress("true preference")
         _add_true_preference(found, tops, tables, TruePreference.load(truth), chosen)
-    found = {"protocol": protocol, "seconds": round(time.perf_counter() - started, 1), **found}
+    return write_report(protocol, found, started, examples, probability, work)
+
+
+def write_report(
+    protocol: str,
+    found: Mapping[str, Any],
+    started: float,
+    examples: Examples,
+    probability: NDArray[np.floating],
+    work: Path,
+) -> dict[str, Any]:
+    """Write ``report.html``; returns the figures with the protocol's name and its seconds."""
+    whole = {"protocol": protocol, "seconds": round(time.perf_counter() - started, 1), **found}
     with atomic_file(work / "report.html") as aside:
-        aside.write_text(render(found, roc(probability, examples.label), f"Protocol {protocol}"))
-    return found
+        aside.write_text(render(whole, roc(probability, examples.label), f"Protocol {protocol}"))
+    return whole
 
 
 def with_protocol(settings: Mapping[str, Any] | None, protocol: Protocol) -> dict[str, Any]:

@@ -21,12 +21,10 @@ from components.contract import columns as c
 from components.contract.dataset import Dataset
 from components.contract.errors import DataError
 from components.contract.examples import Examples
-from components.contract.files import atomic_file
 from components.contract.ranking import Ranker
-from components.evaluate.evaluation import judge_scores, ranker_scores, roc
-from components.evaluate.report import render
+from components.evaluate.evaluation import judge_scores, ranker_scores
 from components.ranker import step as ranker
-from pipelines.protocol import make_examples, prepare, with_protocol
+from pipelines.protocol import make_examples, prepare, with_protocol, write_report
 
 # Share of the known log, its latest, that the ranker learns from: a quarter, as the shipped quantiles say.
 _TRAIN_SHARE = 0.25
@@ -49,11 +47,11 @@ def stretches(times: NDArray[np.float64], refits: int) -> list[tuple[float, floa
     """
     ordered = np.sort(times)
     places = len(ordered) * np.arange(1, refits + 1) // (refits + 1)
-    cuts = [float(cut) for cut in ordered[places]] if len(ordered) else [np.nan] * refits
+    cuts = [float(ordered[place]) for place in places if place > 0]
+    if len(cuts) < refits or cuts[0] == ordered[0]:
+        raise DataError(f"events: {len(times)} interactions cannot be cut for {refits} refits; ask for fewer")
     ends = [*cuts[1:], np.inf]
     known = [ordered[: np.searchsorted(ordered, cut)] for cut in cuts]
-    if not all(map(len, known)):
-        raise DataError(f"events: {len(times)} interactions cannot be cut for {refits} refits; ask for fewer")
     trains = [float(np.quantile(part, 1 - _TRAIN_SHARE)) for part in known]
     return list(zip(trains, cuts, ends, strict=True))
 
@@ -108,8 +106,4 @@ def evaluate_rolling(
     # The parts follow each other, so joining them in time order keeps the candidates' order.
     examples, probability = Examples.concatenate(judged), np.concatenate(scores)
     found, _ = judge_scores(examples, whole.n_pages, probability)
-    seconds = round(time.perf_counter() - started, 1)
-    found = {"protocol": "rolling", "refits": refits, "seconds": seconds, **found}
-    with atomic_file(work / "report.html") as aside:
-        aside.write_text(render(found, roc(probability, examples.label), "Protocol rolling"))
-    return found
+    return write_report("rolling", {"refits": refits, **found}, started, examples, probability, work)

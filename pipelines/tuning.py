@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -16,10 +14,11 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
-import structlog
 from optuna.trial import TrialState
 
 from components.contract.columns import TRAIN
+from components.contract.commands import quiet
+from components.contract.shell import environment
 from components.ranker.tuning import step
 from components.ranker.tuning.space import widened
 from components.ranker.tuning.study import finished, load
@@ -110,32 +109,17 @@ def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
     """Worker processes that share the cores; they end with the block, also when it is interrupted."""
     threads = str(max(1, (os.cpu_count() or 1) // count))
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, threads))
-    # TensorFlow does not survive a fork.
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_quiet)
-    try:
-        yield pool
-    except BaseException:
-        for process in list(pool._processes.values()):
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _quiet() -> None:
-    """Keep routine lines off standard output, which is for results, and TensorFlow's hints off the error."""
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    with environment(**dict.fromkeys(names, threads)):
+        # TensorFlow does not survive a fork.
+        pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=quiet)
+        try:
+            yield pool
+        except BaseException:
+            for process in list(pool._processes.values()):
+                process.terminate()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _watch(running: Sequence[Future[Any]], study: Path, progress: Callable[[Progress], None]) -> None:

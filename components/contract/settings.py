@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.contract.errors import WaymarkError
@@ -14,6 +16,23 @@ class StepSettings(BaseModel):
     """Base of every step's settings: unknown names are errors, values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Read the pipelines' settings from a JSON or YAML file.
+
+    Raises
+    ------
+    WaymarkError
+        It is neither, or holds no mapping.
+    """
+    try:
+        read = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise WaymarkError(f"{path}: neither JSON nor YAML: {error}") from error
+    if not isinstance(read, dict):
+        raise WaymarkError(f"{path}: a mapping of steps to settings is expected")
+    return read
 
 
 Settings = TypeVar("Settings", bound=StepSettings)

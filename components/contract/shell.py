@@ -1,8 +1,9 @@
-"""Libraries that put the interpreter's path into a shell command."""
+"""What child processes find: the environment, and the interpreter's path in a shell command."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -30,3 +31,27 @@ def quoted_executable() -> Iterator[None]:
         yield
     finally:
         sys.executable = before
+
+
+@contextlib.contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Set environment variables for a while.
+
+    Examples
+    --------
+    >>> with environment(WAYMARK_DOCTEST="1"):
+    ...     os.environ["WAYMARK_DOCTEST"]
+    '1'
+    >>> "WAYMARK_DOCTEST" in os.environ
+    False
+    """
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

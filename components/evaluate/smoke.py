@@ -79,7 +79,7 @@ def run(
         sizes.append(len(score))
         if not np.all((score >= 0) & (score <= 1)):
             raise DataError("ranker: a prediction is no probability between 0 and 1; train it again")
-    # The first calls trace the model; a log of few requests is timed with them.
+    # The first calls read the weights in; a log of few requests is timed with them.
     timed = np.array(seconds[_WARM_UP:] or seconds)
     figures = {
         "requests": len(timed),

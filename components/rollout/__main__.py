@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 import time
 from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
 
-import structlog
 import typer
-import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from components.contract.errors import WaymarkError
-from components.contract.settings import section
+from components.contract.commands import run as run_commands
+from components.contract.settings import read_file, section
 from components.rollout.comparison import Judgement
 from components.rollout.driver import Rollout
 from components.rollout.machine import Event, Promote, Rollback, Start
@@ -57,12 +54,7 @@ Wait = Annotated[bool, typer.Option(help="Go on until the rollout has ended; it 
 def _rollout(
     file: Path | None, namespace: str | None, service: str | None
 ) -> tuple[Rollout, RolloutSettings]:
-    try:
-        read = yaml.safe_load(file.read_text()) if file else {}
-    except yaml.YAMLError as error:
-        raise WaymarkError(f"{file}: neither JSON nor YAML: {error}") from error
-    if not isinstance(read, dict):
-        raise WaymarkError(f"{file}: a mapping of steps to settings is expected")
+    read = read_file(file) if file else {}
     given = {name: value for name, value in (("namespace", namespace), ("service", service)) if value}
     settings = section({"rollout": {**read.get("rollout", {}), **given}}, "rollout", RolloutSettings)
     return make_rollout(settings), settings
@@ -177,17 +169,7 @@ def rollback(
 
 def main() -> None:
     """Run the command line; a problem that a person can mend is one plain message."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    try:
-        app()
-    except WaymarkError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_commands(app)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def transitions(
         dataset: The preprocessed log.
         before_stage: Interactions of this stage and later ones are not looked at.
         settings: Nested settings; section `transitions`.
-        model: neighbours.npz: the next pages of each page.
+        model: The next pages of each page, transitions.npz, and a file for each kind of path.
         metrics: Key figures.
     """
     from components.transitions.step import run

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import scipy.sparse as sp
 from pydantic import Field
@@ -47,11 +49,10 @@ class _Log:
             shape=(pages, pages),
         )
 
-    def decayed(self, steps: int, decay: float) -> sp.csr_matrix:
-        """The same up to ``steps`` later, each further step weighing less."""
-        return sum(
-            (decay ** (step - 1) * self.pairs(step) for step in range(2, steps + 1)), start=self.pairs(1)
-        )
+
+def _decayed(pairs: Sequence[sp.csr_matrix], decay: float) -> sp.csr_matrix:
+    """Sum of the counts one step apart, two steps apart ..., each further step weighing less."""
+    return sum((decay**step * counts for step, counts in enumerate(pairs[1:], 1)), start=pairs[0])
 
 
 def _shares(counts: sp.spmatrix, shrinkage: float) -> sp.csr_matrix:
@@ -75,13 +76,14 @@ def fit(dataset: Dataset, before_stage: int, settings: TransitionSettings) -> di
         (two steps), ``before`` (one step back), ``ahead`` and ``behind`` (up to ``far_steps``).
     """
     log = _Log(dataset, before_stage, settings.half_life_days)
-    ahead = log.decayed(settings.far_steps, settings.far_decay)
+    pairs = [log.pairs(step) for step in range(1, max(settings.steps, settings.far_steps, 2) + 1)]
+    ahead = _decayed(pairs[: settings.far_steps], settings.far_decay)
     counts = {
-        "transitions": log.decayed(settings.steps, settings.decay),
+        "transitions": _decayed(pairs[: settings.steps], settings.decay),
         "within": log.pairs(1, same_session=True),
         "between": log.pairs(1, same_session=False),
-        "skip": log.pairs(2),
-        "before": log.pairs(1).T,
+        "skip": pairs[1],
+        "before": pairs[0].T,
         "ahead": ahead,
         "behind": ahead.T,
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -116,7 +117,8 @@ def measure(examples: Path, settings: Mapping[str, Any] | None, logs: Path) -> d
 
 def main(examples: Annotated[Path, typer.Option(help="An examples folder of the candidates step.")]) -> None:
     """Print the ratios as JSON."""
-    sys.stdout.write(json.dumps(measure(examples.resolve(), None, Path("/tmp")), indent=1) + "\n")
+    with tempfile.TemporaryDirectory() as work:
+        sys.stdout.write(json.dumps(measure(examples.resolve(), None, Path(work)), indent=1) + "\n")
 
 
 if __name__ == "__main__":
