@@ -6,8 +6,9 @@ import logging
 import socket
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import structlog
 import typer
@@ -29,7 +30,11 @@ def serve(
         str, typer.Option(help="Address to listen at; 127.0.0.1 for this machine alone.")
     ] = "0.0.0.0",
     store: Annotated[
-        Path | None, typer.Option(help="File of the events; HOME/store/events.sqlite if not given.")
+        str | None,
+        typer.Option(
+            envvar="WAYMARK_STORE",
+            help="Where events go: a file, or redis://HOST:PORT/DB; HOME/store/events.sqlite if not given.",
+        ),
     ] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
@@ -68,7 +73,7 @@ def _check_free(host: str, port: int) -> None:
             ) from error
 
 
-def _start(home: Path | None, release: Path | None, host: str, port: int, store: Path | None) -> None:
+def _start(home: Path | None, release: Path | None, host: str, port: int, address: str | None) -> None:
     from components.contract.release import load
     from serving.settings import read_settings
 
@@ -78,22 +83,25 @@ def _start(home: Path | None, release: Path | None, host: str, port: int, store:
     _check_free(host, port)
     from kserve.model_server import app
 
-    from serving import events, http
-    from serving import home as home_page
-    from serving.engine import Engine
-    from serving.model import Recommender, Server
-    from serving.store import SQLiteStore
+    from serving import events, http, portal
+    from serving.model import NAME, Recommender, Server
+    from serving.releases import Watcher
+    from serving.rules import routes as rules
+    from serving.service import Service
+    from serving.stores import open_store
 
-    structlog.contextvars.bind_contextvars(release=found.name)
-    if store is None and home is not None:
-        store = home / "store" / "events.sqlite"
-    engine = Engine(found, SQLiteStore(store) if store else None)
-    model = Recommender(engine, settings)
+    if address is None and home is not None:
+        address = str(home / "store" / "events.sqlite")
+    service = Service(found, open_store(address) if address else None, settings)
+    _name_release(lambda: service.engine.name)
+    model = Recommender(service, settings)
     model.load()
-    http.install(app, settings.max_body_bytes, found.name)
-    app.include_router(home_page.routes(engine.name, engine.examples(), engine.last_event))
-    if store:
-        app.include_router(events.routes(engine, settings))
+    http.install(app, settings, lambda: service.engine.name)
+    app.router.routes.insert(0, http.predict_route(NAME, model.predict))
+    portal.install(app, service, home)
+    app.include_router(rules.routes(service))
+    if address:
+        app.include_router(events.routes(service, settings))
     server = Server(host, port)
     # KServe logs every 4xx with its stack; failures of our own are logged where they happen.
     for name in ("kserve", "kserve.trace"):
@@ -101,14 +109,32 @@ def _start(home: Path | None, release: Path | None, host: str, port: int, store:
     for name in ("uvicorn", "uvicorn.access", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
-    example = engine.examples()[:1] or ["A1"]
-    log.info("serving", pages=engine.pages, port=port)
+    example = service.engine.examples()[:1] or ["A1"]
+    log.info("serving", pages=service.engine.pages, port=port)
     sys.stderr.write(
         f"\n  Open   http://localhost:{port}/\n"
         f"  Or     curl -s localhost:{port}/v1/models/waymark:predict "
         f'-d \'{{"instances": [{{"associate_id": "{example[0]}"}}]}}\'\n\n'
     )
-    server.start([model])
+    watcher = Watcher(home, found.name, service.change, settings.reload_seconds) if home else None
+    if watcher:
+        watcher.start()
+    try:
+        server.start([model])
+    finally:
+        if watcher:
+            watcher.stop()
+        service.stop()
+
+
+def _name_release(name: Callable[[], str]) -> None:
+    """Let every line of the log name the release that answers."""
+
+    def add(_: Any, __: str, event: Any) -> Any:
+        return {**event, "release": name()}
+
+    processors = structlog.get_config()["processors"]
+    structlog.configure(processors=[*processors[:-1], add, processors[-1]])
 
 
 def _configure_logs(level: str) -> None:

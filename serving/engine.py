@@ -1,70 +1,50 @@
-"""Answers requests from one release: history, candidates, features, ranks. Knows no web framework."""
+"""Answers requests from one release, by the platform's rules. Knows no web framework."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from components.contract import columns as c
 from components.contract.dataset import Dataset
-from components.contract.encoding import encode
-from components.contract.features import NUMERIC, FeatureBuilder
+from components.contract.features import FeatureBuilder
 from components.contract.ranking import Ranker
 from components.contract.release import Release
-from components.contract.requests import HISTORY, Requests
-from components.contract.retrieval import SOURCE_STEPS, SOURCES, RetrievalSettings, load_retriever
+from components.contract.retrieval import SOURCE_STEPS, RetrievalSettings, load_retriever
 from components.contract.settings import section
-from components.contract.trends import DAY, SEGMENTS, Openings, TrendCounters
-from serving.metrics import CANDIDATES, STAGE
-from serving.payloads import MOST_EXCLUDED, MOST_ITEMS, Instance, Visit
-from serving.reasons import reason
-from serving.store import Store, StoredEvent
+from components.contract.trends import TrendCounters
+from serving.catalogue import Catalogue
+from serving.exploration import REACH, explore
+from serving.guard import Guard
+from serving.items import Items
+from serving.live import LiveTrends
+from serving.metrics import STAGE
+from serving.payloads import Instance
+from serving.records import records
+from serving.rules.check import warnings
+from serving.rules.policy import Policy
+from serving.rules.rules import Rules
+from serving.scoring import MOST_CANDIDATES, Budget, Scored, Scorer
+from serving.stores.base import Answer, Store, StoreError
 
-_MANDATORY = NUMERIC.index("mandatory")
-_NOBODY = -1
-# Where no source names a page, and popularity and age alone put it on the shortlist.
-CATALOGUE = "catalogue"
-
-
-class _Past(NamedTuple):
-    """Distinct pages that an associate opened, in order of time."""
-
-    page: NDArray[np.int32]
-    time: NDArray[np.float64]
-
-
-_NOTHING = _Past(np.empty(0, np.int32), np.empty(0))
-
-
-class _Attribute:
-    """One attribute of all associates: a number for each, and what the numbers stand for."""
-
-    def __init__(self, column: pl.Series):
-        self._values, codes = encode(column)
-        self._codes = codes.astype(np.int32)
-
-    def __getitem__(self, row: int) -> str:
-        return "" if row == _NOBODY else str(self._values[self._codes[row]])
+COLD_START = "cold_start"
+_ANSWERING = STAGE.labels("answer")
 
 
 @dataclass(frozen=True)
-class Scored:
-    """A batch of requests, its candidates and their probabilities."""
+class Batch:
+    """Answers, and what their records are made of."""
 
-    requests: Requests
-    row: NDArray[np.int32]
-    page: NDArray[np.int32]
-    source: NDArray[np.int32]
-    mandatory: NDArray[np.bool_]
-    score: NDArray[np.float32]
+    answers: list[dict[str, Any]]
+    records: Callable[[], list[Answer]]
 
 
 class Engine:
@@ -76,6 +56,12 @@ class Engine:
         Verified.
     store : Store, optional
         Events since the release; without one the release alone counts.
+    rules : Rules, optional
+        The platform's rules; by default those that ``Rules()`` holds.
+    exploration : float
+        See :func:`serving.exploration.explore`.
+    log_features : float
+        Share of the answers whose features are recorded.
 
     Raises
     ------
@@ -83,252 +69,179 @@ class Engine:
         A part is missing or was made by another version.
     """
 
-    def __init__(self, release: Release, store: Store | None = None):
-        self.name = release.name
-        self._store = store
-        self._writing, self._counting = threading.Lock(), threading.Lock()
+    def __init__(
+        self,
+        release: Release,
+        store: Store | None = None,
+        *,
+        rules: Rules | None = None,
+        exploration: float = 0.0,
+        log_features: float = 0.0,
+    ):
+        self.release, self.name = release, release.name
         dataset = Dataset.load(release.root)
-        self._dataset = dataset
         settings = json.loads(release.part("settings.json").read_text())
         folders = {name: release.part(name) for name in SOURCE_STEPS}
         retrieval = section(settings, "retrieval", RetrievalSettings)
         # A candidate's features do not depend on how many there are, so a list may be longer than
-        # those that the ranker learned on; this long, what is excluded never empties an answer.
-        shortlist = max(retrieval.shortlist, MOST_ITEMS + MOST_EXCLUDED)
-        self._retriever = load_retriever(
+        # those that the ranker learned on.
+        shortlist = max(retrieval.shortlist, MOST_CANDIDATES)
+        retriever = load_retriever(
             dataset.pages, folders, retrieval.model_copy(update={"shortlist": shortlist})
         )
-        self._features = FeatureBuilder(dataset)
-        self._counters = TrendCounters.load(release.part("trending") / "counters.npz")
-        self._rank = Ranker(release.ranker).bind(self._features.values)
-        self._titles = dataset.pages["title"].fill_null("").to_list()
-        self._page_ids = dataset.page_ids.tolist()
-        self._page_row = {page_id: row for row, page_id in enumerate(self._page_ids)}
-        self._associate_ids = dataset.associates[c.ASSOCIATE_ID].to_numpy().astype(np.str_)
-        self._attributes = {name: _Attribute(dataset.associates[name]) for name in c.ASSOCIATE_ATTRIBUTES}
-        self._hired = dataset.associates["hired_at"].to_numpy().astype(np.float64)
-        owner = dataset.column(c.ASSOCIATE)
-        self._bounds = np.searchsorted(owner, np.arange(len(self._associate_ids) + 1))
-        self._page, self._time = dataset.column(c.PAGE), dataset.column(c.TIME)
-        self._forgotten: set[str] = set()
-        if store is not None:
-            self._forgotten = store.forgotten()
-            self._replay(store)
+        features = FeatureBuilder(dataset)
+        ranker = Ranker(release.ranker).bind(features.values)
+        self._pages, self._vectors = dataset.pages, retriever.page_vectors
+        self._attributes = {
+            name: frozenset(dataset.associates[name].drop_nulls()) for name in c.ASSOCIATE_ATTRIBUTES
+        }
+        self.catalogue = Catalogue(dataset)
+        counters = TrendCounters.load(release.part("trending") / "counters.npz")
+        self.live = LiveTrends(release.name, counters, self.catalogue, store)
+        self._guard = Guard(store) if store is not None else None
+        self._score = Scorer(self.catalogue, self.live, retriever, features, ranker, self._guard)
+        self._items = Items(self.catalogue, retriever, ranker)
+        self._exploration, self._log_features = exploration, log_features
+        self._random = np.random.default_rng()
+        self.apply(rules or Rules())
+        # A store that is away now may come up later; answers say so meanwhile.
+        with contextlib.suppress(StoreError):
+            self.live.catch_up()
 
     @property
     def pages(self) -> int:
         """Size of the catalogue."""
-        return self._dataset.n_pages
+        return len(self.catalogue.page_ids)
 
     @property
     def last_event(self) -> float:
         """Epoch seconds of the last event that the release saw."""
-        return float(self._dataset.meta["span"][1])
+        return self.catalogue.last_event
 
     def examples(self, size: int = 20) -> list[str]:
         """Ids of associates with much history, to try the server on."""
-        most = np.argsort(-np.diff(self._bounds), kind="stable")[:size]
-        return [str(self._associate_ids[row]) for row in most]
+        return self.catalogue.busiest(size)
 
     def page_exists(self, page_id: str) -> bool:
         """Whether the release knows a page."""
-        return page_id in self._page_row
+        return page_id in self.catalogue.page_row
 
-    def warm_up(self) -> None:
-        """Answer once, so that the first real request finds every path traced."""
-        known = str(self._associate_ids[0]) if len(self._associate_ids) else None
-        self.recommend([Instance(associate_id=known), Instance()])
+    def compile(self, rules: Rules) -> Policy:
+        """Rules over this release's pages."""
+        return Policy(rules, self._pages, self._vectors)
 
-    def _replay(self, store: Store) -> None:
-        """Count the engagements since the release; those that it holds already do not count twice."""
-        seen: dict[str, set[int]] = {}
-        fresh = []
-        for event in store.engagements():
-            row = self._page_row.get(event.page_id)
-            if row is None:
-                continue
-            pages = seen.setdefault(event.associate_id, set(self._released(event.associate_id).page.tolist()))
-            if row not in pages:
-                pages.add(row)
-                fresh.append(event)
-        self._count(fresh)
+    def warnings(self, rules: Rules) -> list[str]:
+        """What the rules name and the release does not hold."""
+        return warnings(rules, self._pages, self._attributes)
 
-    def _count(self, events: Sequence[StoredEvent]) -> None:
-        if not events:
-            return
-        rows = [self._find(event.associate_id) for event in events]
-        attributes = {name: np.array([self._attributes[name][row] for row in rows]) for name in SEGMENTS}
-        pages = np.array([self._page_row[event.page_id] for event in events], np.int32)
-        with self._counting:
-            self._counters.add(Openings(np.array([event.time for event in events]), pages, attributes))
-
-    def observe(self, events: Sequence[StoredEvent]) -> list[StoredEvent]:
-        """Store events and let the next request see them; returns the new ones."""
-        if self._store is None:
-            raise RuntimeError("this server keeps no events")
-        # One writer at a time; readers do not wait for the disk.
-        with self._writing:
-            before = {
-                associate_id: set(self._past(associate_id).page.tolist())
-                for associate_id in {event.associate_id for event in events}
-            }
-            added = self._store.append(events)
-            first = []
-            for event in sorted(added, key=lambda event: event.time):
-                row = self._page_row.get(event.page_id)
-                seen = before[event.associate_id]
-                if event.event_type in c.ENGAGEMENTS and row is not None and row not in seen:
-                    seen.add(row)
-                    first.append(event)
-            self._count(first)
-        return added
+    def apply(self, rules: Rules) -> None:
+        """Answer by these rules from now on."""
+        self._policy = self.compile(rules)
 
     def forget(self, associate_id: str) -> None:
-        """Remove an associate: events, history and attributes are not known any more."""
-        if self._store is None:
-            raise RuntimeError("this server keeps no events")
-        with self._writing:
-            self._store.forget(associate_id)
-            self._forgotten.add(associate_id)
+        """Use nothing of an associate from now on, also while the store is away."""
+        if self._guard is not None:
+            self._guard.forget(associate_id)
 
-    def _find(self, associate_id: str | None) -> int:
-        if not associate_id or associate_id in self._forgotten or not len(self._associate_ids):
-            return _NOBODY
-        row = int(np.searchsorted(self._associate_ids, associate_id))
-        found = row < len(self._associate_ids) and self._associate_ids[row] == associate_id
-        return row if found else _NOBODY
+    def refresh(self) -> None:
+        """See what others did: people forgotten, events appended.
 
-    def _released(self, associate_id: str | None) -> _Past:
-        row = self._find(associate_id)
-        if row == _NOBODY:
-            return _NOTHING
-        part = slice(self._bounds[row], self._bounds[row + 1])
-        return _Past(self._page[part], self._time[part])
+        Raises
+        ------
+        StoreError
+            The store does not answer.
+        """
+        if self._guard is not None:
+            self._guard.refresh()
+            self.live.catch_up()
 
-    def _past(self, associate_id: str | None, more: Sequence[tuple[str, float]] = ()) -> _Past:
-        """First visits to distinct pages: the release's, the store's, and those given."""
-        released = self._released(associate_id)
-        later = list(more)
-        if self._store is not None and associate_id and associate_id not in self._forgotten:
-            later += self._store.visits(associate_id)
-        if not later:
-            return released
-        first = dict(zip(released.page.tolist(), released.time.tolist(), strict=True))
-        for page_id, when in later:
-            row = self._page_row.get(page_id)
-            if row is not None:
-                first[row] = min(when, first.get(row, when))
-        page, time = np.array(list(first), np.int32), np.array(list(first.values()))
-        order = np.lexsort((page, time))
-        return _Past(page[order], time[order])
+    def warm_up(self) -> None:
+        """Answer once by every way, so that the first real request finds all of it loaded."""
+        known = self.examples(1)
+        instances = [Instance(associate_id=known[0] if known else None), Instance()]
+        self.recommend(instances)
+        self.recommend(instances, budget=Budget(seconds=0.0))
 
-    def _requests(self, instances: Sequence[Instance]) -> tuple[Requests, list[bool]]:
-        """Turn instances into a batch; also whether each is a cold start."""
-        size = len(instances)
-        time = np.array([instance.seconds() for instance in instances])
-        owner = [self._find(instance.associate_id) for instance in instances]
-        history_page = np.full((size, HISTORY), -1, np.int32)
-        history_time = np.full((size, HISTORY), np.nan)
-        seen = []
-        for i, instance in enumerate(instances):
-            past = self._past(instance.associate_id, _given(instance, time[i]))
-            # Only what was known strictly before the request.
-            known = int(np.searchsorted(past.time, time[i], side="left"))
-            seen.append(past.page[:known])
-            recent = slice(max(known - HISTORY, 0), known)
-            history_page[i, : min(known, HISTORY)] = past.page[recent][::-1]
-            history_time[i, : min(known, HISTORY)] = past.time[recent][::-1]
-        count = np.array([len(pages) for pages in seen], np.int32)
-        hired = np.array([np.nan if row == _NOBODY else self._hired[row] for row in owner])
-        requests = Requests(
-            time=time,
-            associate_id=np.array(["" if row == _NOBODY else str(self._associate_ids[row]) for row in owner]),
-            attributes={
-                name: np.array(
-                    [
-                        self._attributes[name][row] if asked is None else asked
-                        for row, asked in zip(
-                            owner, (getattr(one.context, name) for one in instances), strict=True
-                        )
-                    ],
-                    np.str_,
-                )
-                for name in c.ASSOCIATE_ATTRIBUTES
-            },
-            history_page=history_page,
-            history_time=history_time,
-            history_count=count,
-            seen_row=np.repeat(np.arange(size, dtype=np.int32), count),
-            seen_page=np.concatenate(seen),
-            target=np.full(size, -1, np.int32),
-            tenure_days=np.maximum((time - hired) / DAY, 0.0),
-        )
-        return requests, [row == _NOBODY and not known for row, known in zip(owner, count, strict=True)]
-
-    def score(self, instances: Sequence[Instance]) -> tuple[Scored, list[bool]]:
-        """Shortlist and score a batch; also whether each instance is a cold start."""
-        with STAGE.labels("history").time():
-            requests, cold = self._requests(instances)
-        with STAGE.labels("candidates").time():
-            with self._counting:
-                trends, opened = self._counters.at(requests), self._counters.first_opened.copy()
-            shortlist = self._retriever.shortlist(requests, trends)
-        with STAGE.labels("features").time():
-            features = self._features(requests, shortlist, opened)
-        with STAGE.labels("ranking").time():
-            score = self._rank(features.numeric, features.categorical)
-        for place, count in zip(*np.unique(shortlist.source, return_counts=True), strict=True):
-            CANDIDATES.labels(SOURCES[place] if place >= 0 else CATALOGUE).inc(int(count))
-        mandatory = features.numeric[:, _MANDATORY] > 0
-        return Scored(requests, shortlist.row, shortlist.page, shortlist.source, mandatory, score), cold
-
-    def recommend(self, instances: Sequence[Instance]) -> list[dict[str, Any]]:
+    def recommend(
+        self, instances: Sequence[Instance], *, budget: Budget | None = None
+    ) -> list[dict[str, Any]]:
         """The best pages for each instance, as the REST contract has them."""
-        scored, cold = self.score(instances)
-        bounds = np.searchsorted(scored.row, np.arange(len(instances) + 1))
-        answers = []
-        for i, instance in enumerate(instances):
-            at = np.arange(bounds[i], bounds[i + 1])
-            excluded = [self._page_row[page] for page in instance.exclude if page in self._page_row]
-            if excluded:
-                at = at[~np.isin(scored.page[at], excluded)]
-            at = at[np.argsort(-scored.score[at], kind="stable")[: instance.limit]]
-            answers.append(
-                {
-                    "associate_id": instance.associate_id,
-                    "request_id": uuid4().hex,
-                    "release": self.name,
-                    "fallback": "cold_start" if cold[i] else None,
-                    "items": [self._item(scored, i, j) for j in at.tolist()],
-                }
-            )
-        return answers
+        return self.answer(instances, budget=budget).answers
 
-    def _item(self, scored: Scored, i: int, j: int) -> dict[str, Any]:
-        page = int(scored.page[j])
-        place = int(scored.source[j])
-        source = SOURCES[place] if place >= 0 else ""
-        evidence = self._retriever.evidence(source, scored.requests, i, page)
-        return {
-            "page_id": self._page_ids[page],
-            "title": self._titles[page],
-            "score": float(scored.score[j]),
-            "source": source or CATALOGUE,
-            "reason": reason(
-                source,
-                title=self._titles[evidence] if evidence >= 0 else None,
-                role=str(scored.requests.attributes["role"][i]),
-                shift=str(scored.requests.attributes["shift"][i]),
-                history=bool(scored.requests.history_count[i]),
-                mandatory=bool(scored.mandatory[j]),
-            ),
+    def answer(
+        self,
+        instances: Sequence[Instance],
+        *,
+        budget: Budget | None = None,
+        policy: Policy | None = None,
+    ) -> Batch:
+        """Answer a batch.
+
+        Parameters
+        ----------
+        instances : sequence of Instance
+        budget : Budget, optional
+            When time runs short the ranker is left out (fallback ``blended``), and when there is
+            none left the trend answers (``trend``).
+        policy : Policy, optional
+            Other rules than those applied, to try them.
+        """
+        policy = policy or self._policy
+        scored = self.score(instances, budget=budget, policy=policy)
+        with _ANSWERING.time():
+            bounds = np.searchsorted(scored.row, np.arange(len(instances) + 1))
+            answers, shown, propensities = [], [], []
+            for i, instance in enumerate(instances):
+                part = np.arange(bounds[i], bounds[i + 1])
+                answer, places, propensity = self._answer(scored, i, part, instance, policy)
+                answers.append(answer)
+                shown.append(places)
+                propensities.append(propensity)
+        drawn = self._random.random(len(instances)) < self._log_features
+        featured = [one.explain or bool(by_lot) for one, by_lot in zip(instances, drawn, strict=True)]
+        return Batch(answers, partial(records, scored, answers, shown, propensities, featured))
+
+    def score(
+        self,
+        instances: Sequence[Instance],
+        *,
+        budget: Budget | None = None,
+        policy: Policy | None = None,
+    ) -> Scored:
+        """Shortlist and score a batch."""
+        return self._score(instances, policy or self._policy, budget or Budget())
+
+    def _answer(
+        self, scored: Scored, i: int, part: NDArray[np.int64], instance: Instance, policy: Policy
+    ) -> tuple[dict[str, Any], NDArray[np.int64], NDArray[np.float64]]:
+        """One answer, the places of its pages among all candidates, and their propensities."""
+        rows = self.catalogue.page_row
+        excluded = [rows[page] for page in instance.exclude if page in rows]
+        if excluded:
+            part = part[~np.isin(scored.page[part], excluded)]
+        exploring = self._exploration > 0 and not policy.arranges
+        arranged = policy.arrange(
+            scored.requests,
+            i,
+            scored.page[part],
+            scored.score[part],
+            instance.limit + REACH * exploring,
+            scored.asked.completed,
+            explain=instance.explain,
+        )
+        # A rule's place is not given away.
+        share = self._exploration if exploring and not any(arranged.moves) else 0.0
+        shown, propensity = explore(np.arange(len(arranged.order)), instance.limit, share, self._random)
+        answer: dict[str, Any] = {
+            "associate_id": instance.associate_id,
+            "request_id": uuid4().hex,
+            "release": self.name,
+            "fallback": scored.fallback or (COLD_START if scored.asked.cold[i] else None),
+            "items": self._items(scored, i, part, arranged.order[shown], arranged),
         }
-
-
-def _given(instance: Instance, now: float) -> list[tuple[str, float]]:
-    """The history that came with a question. Pages without a time were opened just before it."""
-    last = len(instance.history)
-    return [
-        (item.page_id, item.time) if isinstance(item, Visit) else (item, now - 1e-3 * (last - place))
-        for place, item in enumerate(instance.history)
-    ]
+        if instance.explain:
+            answer["hidden"] = arranged.hidden
+            self._items.explain(answer["items"], scored, part, arranged, shown)
+        if instance.carousels:
+            answer["carousels"] = self._items.carousels(scored, i, part, arranged, shown, policy)
+        return answer, part[arranged.order[shown]], propensity

@@ -10,7 +10,7 @@ import orjson
 from components.contract import columns as c
 from components.contract.release import is_name
 from serving.metrics import FEEDBACK
-from serving.store import StoredEvent
+from serving.stores.base import StoredEvent
 
 _KINDS = {c.IMPRESSION, c.VIEW, c.COMPLETE}
 

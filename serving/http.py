@@ -2,86 +2,173 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import orjson
 import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
+from kserve.metrics import PREDICT_HIST_TIME, get_labels
+from prometheus_client import Counter
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.errors import RequestError
-from serving.metrics import RESPONSES
+from components.contract.errors import WaymarkError
+from serving.auth import CALLER, OPEN, SCOPES, scope_of
+from serving.bodies import read_json
+from serving.errors import RequestError, located
+from serving.metrics import HTTP_SECONDS, IN_FLIGHT, RESPONSES
+from serving.openapi import document
 from serving.payloads import describe
+from serving.settings import ServingSettings
+from serving.stores.base import StoreError
+
+if TYPE_CHECKING:
+    from serving.tokens import Authority
 
 log = structlog.get_logger()
-
-
-class _TooLarge(Exception):
-    """The body exceeds the limit."""
+# Where the gate leaves a request's parsed body.
+PAYLOAD = "waymark.payload"
+_SECONDS = {scope: HTTP_SECONDS.labels(scope) for scope in SCOPES}
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,64}")
+_ORIGIN = re.compile(r"https?://[^/\s*]+")
+_SECURITY = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
+# Where a route says nothing else.
+_USUAL = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
 
 
 class Gate:
-    """ASGI middleware: bounds the body, gives each request an id, makes every failure plain JSON.
+    """ASGI middleware: lets a request in, gives it an id, and makes every failure plain JSON.
+
+    It bounds how many requests are under way, their bodies and their time, checks tokens where the
+    deployment asks for them, and reads bodies, which are JSON whatever their ``Content-Type`` says.
 
     Parameters
     ----------
     app : ASGI application
-    max_body_bytes : int
-    release : str
-        Name of the release that is served, for the metrics.
+    settings : ServingSettings
+    release : callable
+        Gives the name of the release that is served, for the metrics.
+    authority : Authority, optional
+        Without one, anybody may call.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, release: str):
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: ServingSettings,
+        release: Callable[[], str],
+        authority: Authority | None = None,
+    ):
         self._app = app
         self._release = release
-        self._limit = max_body_bytes
+        self._authority = authority
+        self._most_bytes = settings.max_body_bytes
+        self._most_requests = settings.max_in_flight
+        self._seconds = settings.request_timeout_seconds
+        self._requests = 0
+        IN_FLIGHT.set_function(lambda: self._requests)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        request_id = headers.get(b"x-request-id", b"")[:64] or uuid4().hex.encode()
-        added = [(b"x-request-id", request_id), (b"content-type", b"application/json")]
-        scope = {**scope, "headers": [pair for pair in scope["headers"] if _plain(pair[0])] + added}
-        received, started = 0, False
-
-        async def bounded() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._limit:
-                raise _TooLarge
-            return message
+        headers = {name: value for name, value in scope["headers"] if name in _READ}
+        request_id = headers.get(b"x-request-id", b"")
+        if not _REQUEST_ID.fullmatch(request_id):
+            request_id = uuid4().hex.encode()
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        needed = scope_of(scope["method"], scope["path"])
+        begun, started = time.perf_counter(), False
 
         async def tagged(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                RESPONSES.labels(self._release, scope["method"], str(message["status"])).inc()
-                message = {**message, "headers": [*message["headers"], (b"x-request-id", request_id)]}
+                _responses(self._release(), method, message["status"]).inc()
+                given = message["headers"]
+                named = {name for name, _ in given}
+                usual = [pair for pair in _USUAL if pair[0] not in named]
+                message["headers"] = [*given, (b"x-request-id", request_id), *_SECURITY, *usual]
             await send(message)
 
-        async def refuse(status: int, error: str) -> None:
+        async def refuse(status: int, error: str, more: Mapping[str, str] | None = None) -> None:
             if not started:
-                await JSONResponse({"error": error}, status_code=status)(scope, receive, tagged)
+                await _answer(error, status, more)(scope, receive, tagged)
 
-        structlog.contextvars.bind_contextvars(request_id=request_id.decode("latin-1"))
-        try:
-            declared = headers.get(b"content-length", b"0")
-            if not declared.isdigit() or int(declared) > self._limit:
-                raise _TooLarge
-            await self._app(scope, bounded, tagged)
-        except _TooLarge:
-            await refuse(413, f"body: larger than {self._limit} bytes")
-        except Exception:
-            log.exception("request failed", path=scope["route"].path if "route" in scope else None)
-            await refuse(500, "internal error; the log has it under this answer's x-request-id")
-        finally:
-            structlog.contextvars.unbind_contextvars("request_id")
+        self._requests += 1
+        with structlog.contextvars.bound_contextvars(request_id=request_id.decode()):
+            try:
+                async with asyncio.timeout(self._seconds) as limit:
+                    if self._requests > self._most_requests and needed != OPEN:
+                        raise RequestError("too many requests at once", 503, {"Retry-After": "1"})
+                    if self._authority is not None:
+                        CALLER.set(self._authority.admit(needed, headers.get(b"authorization", b"")))
+                    body = await self._body(receive, headers)
+                    if body is None:
+                        return
+                    inner = {
+                        **scope,
+                        "headers": [pair for pair in scope["headers"] if _plain(pair[0])]
+                        + [(b"x-request-id", request_id), (b"content-type", b"application/json")],
+                        PAYLOAD: read_json(body) if body else None,
+                    }
+                    await self._app(inner, _replay(body, receive), tagged)
+            except RequestError as error:
+                await refuse(error.status, str(error), error.headers)
+            except Exception as error:
+                if isinstance(error, TimeoutError) and limit.expired():
+                    log.warning("request took too long", scope=needed, seconds=self._seconds)
+                    await refuse(504, f"no answer within {self._seconds:g} seconds")
+                else:
+                    log.error("request failed", scope=needed, **located(error))
+                    await refuse(500, "internal error; the log has it under this answer's x-request-id")
+            finally:
+                self._requests -= 1
+                _SECONDS[needed].observe(time.perf_counter() - begun)
+
+    async def _body(self, receive: Receive, headers: Mapping[bytes, bytes]) -> bytes | None:
+        """The whole body; None if the client left before it was there."""
+        declared = headers.get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > self._most_bytes:
+            raise RequestError(f"body: larger than {self._most_bytes} bytes", 413)
+        parts, size = [], 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._most_bytes:
+                raise RequestError(f"body: larger than {self._most_bytes} bytes", 413)
+            if not message.get("more_body", False):
+                return b"".join(parts)
+
+
+@functools.lru_cache(1000)
+def _responses(release: str, method: str, status: int) -> Counter:
+    return RESPONSES.labels(release, method, str(status))
+
+
+_READ = (b"x-request-id", b"content-length", b"authorization")
 
 
 def _plain(name: bytes) -> bool:
@@ -90,13 +177,35 @@ def _plain(name: bytes) -> bool:
     return name not in special and not name.startswith(b"ce-")
 
 
-def _answer(message: str, status: int) -> Response:
-    return JSONResponse({"error": message}, status_code=status)
+def _replay(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def replayed() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replayed
+
+
+def _answer(message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(
+        orjson.dumps({"error": message}), status, dict(headers or {}), media_type="application/json"
+    )
 
 
 async def request_error(_: Request, error: Exception) -> Response:
     """A 4xx that names the field."""
-    return _answer(str(error), error.status if isinstance(error, RequestError) else 400)
+    assert isinstance(error, RequestError)
+    return _answer(str(error), error.status, error.headers)
+
+
+async def store_error(_: Request, error: Exception) -> Response:
+    """The store is away; nothing was acknowledged."""
+    log.warning("store failed", error=type(error).__name__)
+    return _answer("the store does not answer; try again", 503, {"Retry-After": "1"})
 
 
 async def validation_error(_: Request, error: Exception) -> Response:
@@ -108,24 +217,100 @@ async def validation_error(_: Request, error: Exception) -> Response:
 async def http_error(_: Request, error: Exception) -> Response:
     """No such path, or no such method."""
     assert isinstance(error, HTTPException)
-    return _answer(str(error.detail), error.status_code)
+    return _answer(str(error.detail), error.status_code, error.headers)
 
 
 def _closed() -> APIRouter:
-    """KServe lets anybody unload the model; the release is this process's for life."""
-    router = APIRouter()
+    """KServe's routes that are not for this model: to unload it, to explain it, its versions."""
+    router = APIRouter(include_in_schema=False)
 
     @router.post("/v2/repository/models/{name}/{action}")
-    async def refuse(name: str, action: str) -> Response:
-        return _answer("the release is loaded at start; start another server to serve another", 403)
+    async def repository(name: str, action: str) -> Response:
+        return _answer("models are not loaded or unloaded over REST", 403)
+
+    @router.post("/v1/models/{name}:explain")
+    async def explain(name: str) -> Response:
+        return _answer("no such path", 404)
+
+    @router.api_route("/v2/models/{name}/versions/{rest:path}", methods=["GET", "POST"])
+    async def versions(name: str, rest: str) -> Response:
+        return _answer("no such path; the model has no versions", 404)
 
     return router
 
 
-def install(app: FastAPI, max_body_bytes: int, release: str) -> None:
-    """Add the middleware and the error answers to an application."""
-    app.add_middleware(Gate, max_body_bytes=max_body_bytes, release=release)
+def predict_route(name: str, predict: Callable[[Any], Awaitable[Any]]) -> Route:
+    """V1's predict of one model: as KServe's own, which takes twice the time of the rest of HTTP.
+
+    Parameters
+    ----------
+    name : str
+        The model's.
+    predict : callable
+        The model's ``predict``.
+    """
+    seconds = PREDICT_HIST_TIME.labels(**get_labels(name))
+
+    async def answer(request: Request) -> Response:
+        with seconds.time():
+            found = await predict(request.scope[PAYLOAD])
+        return Response(orjson.dumps(found), media_type="application/json")
+
+    return Route(f"/v1/models/{name}:predict", answer, methods=["POST"])
+
+
+def _origins(text: str) -> list[str]:
+    origins = [one.strip() for one in text.split(",") if one.strip()]
+    for one in origins:
+        if not _ORIGIN.fullmatch(one):
+            raise WaymarkError(f"WAYMARK_SERVING_CORS_ORIGINS: {one!r} is none; give https://host[:port]")
+    return origins
+
+
+def install(
+    app: FastAPI, settings: ServingSettings, release: Callable[[], str], *, store: bool = True
+) -> None:
+    """Add the middleware, the error answers and the OpenAPI document to an application.
+
+    Parameters
+    ----------
+    app : FastAPI
+    settings : ServingSettings
+    release : callable
+        Gives the name of the release that is served.
+    store : bool
+        Whether the application takes events.
+
+    Raises
+    ------
+    WaymarkError
+        A setting of tokens or origins is wrong; names the variable.
+    """
+    authority = None
+    # An empty secret, or a key forgotten, is a mistake that must not open the door.
+    asked = (settings.jwt_secret, settings.jwt_key_file, settings.jwt_issuer, settings.jwt_audience)
+    if any(one is not None for one in asked):
+        from serving.tokens import Authority
+
+        authority = Authority(settings)
+    app.add_middleware(Gate, settings=settings, release=release, authority=authority)
+    # Around the gate: a browser must be let to read refusals too, and asks without a token first.
+    if origins := _origins(settings.cors_origins):
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", "X-Request-Id"],
+            expose_headers=["ETag", "Retry-After", "WWW-Authenticate", "X-Request-Id"],
+        )
     app.add_exception_handler(RequestError, request_error)
+    app.add_exception_handler(StoreError, store_error)
     app.add_exception_handler(RequestValidationError, validation_error)
     app.add_exception_handler(HTTPException, http_error)
     app.include_router(_closed())
+
+    @functools.cache
+    def described() -> dict[str, Any]:
+        return document(app, settings, store=store, tokens=authority is not None)
+
+    app.openapi = described  # type: ignore[method-assign]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
@@ -11,10 +13,11 @@ import orjson
 import structlog
 from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer
 
-from serving.engine import Engine
+from serving.auth import only_own
 from serving.errors import RequestError
-from serving.metrics import INSTANCES, ITEMS, LATENCY
+from serving.metrics import LATENCY, AnswerMetrics
 from serving.payloads import parse_instances
+from serving.service import Service
 from serving.settings import ServingSettings
 
 log = structlog.get_logger()
@@ -25,26 +28,26 @@ _OUTPUTS = [{"name": "predictions", "datatype": "BYTES", "shape": [-1]}]
 
 
 class Recommender(Model):
-    """Recommends pages from one release.
+    """Recommends pages.
 
     Parameters
     ----------
-    engine : Engine
+    service : Service
     settings : ServingSettings
     """
 
-    def __init__(self, engine: Engine, settings: ServingSettings):
+    def __init__(self, service: Service, settings: ServingSettings):
         super().__init__(NAME)
-        self._engine = engine
+        self._service = service
         self._settings = settings
+        self._metrics = AnswerMetrics()
         # Off the event loop, which answers liveness probes meanwhile. One thread, since more of them
         # wait for each other's interpreter lock: at 8 connections they halve the throughput.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recommend")
         self.ready = False
 
     def load(self) -> bool:
-        """Become ready once a real request has been answered."""
-        self._engine.warm_up()
+        """Become ready: the service has answered a request of its own."""
         self.ready = True
         return self.ready
 
@@ -66,16 +69,16 @@ class Recommender(Model):
         RequestError
             Names the field at fault.
         """
+        started = time.monotonic()
         v2 = isinstance(payload, InferRequest)
         instances = parse_instances(_from_v2(payload) if v2 else payload, self._settings)
-        with LATENCY.labels(self._engine.name).time():
-            loop = asyncio.get_running_loop()
-            answers = await loop.run_in_executor(self._thread, self._engine.recommend, instances)
-        for answer in answers:
-            INSTANCES.labels(self._engine.name, answer["fallback"] or "none").inc()
-            for item in answer["items"]:
-                ITEMS.labels(self._engine.name, item["source"]).inc()
-        log.info("predicted", instances=len(answers))
+        only_own([instance.associate_id for instance in instances], "instances")
+        recommend = functools.partial(self._service.recommend, instances, started=started)
+        answers = await asyncio.get_running_loop().run_in_executor(self._thread, recommend)
+        # The release that answered: another may be current by now.
+        LATENCY.labels(answers[0]["release"]).observe(time.monotonic() - started)
+        self._metrics.add(answers)
+        log.debug("predicted", instances=len(answers))
         return _to_v2(payload, answers) if v2 else {"predictions": answers}
 
 

@@ -16,6 +16,7 @@ from pydantic import (
     StringConstraints,
     TypeAdapter,
     ValidationError,
+    WithJsonSchema,
 )
 
 from serving.errors import RequestError
@@ -51,7 +52,11 @@ def _epoch_seconds(value: Any) -> float:
 
 
 # Read from text with a zone, or from seconds or milliseconds since 1970.
-Instant = Annotated[float, BeforeValidator(_epoch_seconds)]
+Instant = Annotated[
+    float,
+    BeforeValidator(_epoch_seconds),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "number", "minimum": 0}]}),
+]
 
 
 class _Payload(BaseModel):
@@ -67,6 +72,7 @@ class Context(_Payload):
     store: Attribute | None = None
     region: Attribute | None = None
     shift: Attribute | None = None
+    locale: Attribute | None = None
 
 
 class Visit(_Payload):
@@ -84,6 +90,8 @@ class Instance(_Payload):
     context: Context = Context()
     exclude: list[Identifier] = Field(default_factory=list, max_length=MOST_EXCLUDED)
     history: list[Identifier | Visit] = Field(default_factory=list, max_length=500)
+    explain: bool = Field(False, strict=True)
+    carousels: bool = Field(False, strict=True)
 
     def seconds(self) -> float:
         """The time of the question, epoch seconds; the clock's where none is given."""

@@ -107,8 +107,9 @@ def make_examples(
         features = builder(part, shortlist, opened)
         parts.append(
             {
-                "numeric": features.numeric,
-                "categorical": features.categorical,
+                # Later steps read candidate by candidate.
+                "numeric": np.ascontiguousarray(features.numeric),
+                "categorical": np.ascontiguousarray(features.categorical),
                 "row": shortlist.row + np.int32(done),
                 "page": shortlist.page,
                 "label": shortlist.page == part.target[shortlist.row],
@@ -130,11 +131,11 @@ def _each_source(shortlist: Shortlist, part: Requests, pages: int) -> dict[str, 
     seen = np.zeros((len(part), pages), bool)
     seen[part.seen_row, part.seen_page] = True
     better, ties, best = [], [], []
-    for name in SOURCES:
-        above, same = target_positions(shortlist.scores[name], part.target, seen)
+    for scores in shortlist.scores[: len(SOURCES)]:
+        above, same = target_positions(scores, part.target, seen)
         better.append(above)
         ties.append(same)
-        pages_of, value = top(shortlist.scores[name], min(10, pages))
+        pages_of, value = top(scores, min(10, pages))
         ten = np.full((len(part), 10), -1, np.int32)
         ten[:, : pages_of.shape[1]] = np.where(value > 0, pages_of, -1)
         best.append(ten)

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from components.contract import columns as c
 from components.contract.dataset import Dataset
-from components.contract.encoding import encode, find
+from components.contract.encoding import Codes, encode
+from components.contract.fusion import rank_features
+from components.contract.page_rates import RATES, PageRates
 from components.contract.requests import Requests
-from components.contract.retrieval import PATHS, SIGNALS, SOURCES, Shortlist
+from components.contract.retrieval import PATHS, SCORES, SOURCES, Shortlist
 from components.contract.trends import DAY
 
 _COUNTED = ("trend_1d", "trend_7d", "trend_30d", "popularity", "trend_role")
@@ -32,9 +32,9 @@ _RAW = (
     "item_knn",
     "content",
 )
-_RATES = ("click_rate", "completion_rate", "skip_rate", "dwell", "rating")
+_SIZES = ("history_count", "since_last", "since_previous", "session_position", "tenure")
 NUMERIC = (
-    *(f"{name}.score" for name in (*SOURCES, *SIGNALS)),
+    *(f"{name}.score" for name in SCORES),
     *(f"{name}.rank" for name in SOURCES),
     *(f"{name}.raw" for name in _RAW),
     *(f"{name}.count" for name in _COUNTED),
@@ -45,7 +45,7 @@ NUMERIC = (
     "page_age",
     "page_unopened",
     "duration",
-    *_RATES,
+    *RATES,
     "series_step",
     "series_step_second",
     "series_near",
@@ -55,11 +55,7 @@ NUMERIC = (
     "prerequisites",
     "prerequisites_met",
     "mandatory",
-    "history_count",
-    "since_last",
-    "since_previous",
-    "session_position",
-    "tenure",
+    *_SIZES,
     "hour_sin",
     "hour_cos",
 )
@@ -77,14 +73,24 @@ CATEGORICAL = (
     "last_topic",
     "first_source",
 )
+# Where the features that are computed together stand.
+_AT = {name: column for column, name in enumerate(NUMERIC)}
+_SCORE_ROWS = slice(0, len(SCORES))
+_RANK_ROWS = slice(_SCORE_ROWS.stop, _SCORE_ROWS.stop + len(SOURCES))
+_RAW_ROWS = slice(_RANK_ROWS.stop, _RANK_ROWS.stop + len(_RAW))
+_COUNT_ROWS = slice(_RAW_ROWS.stop, _RAW_ROWS.stop + len(_COUNTED))
+_RATE_ROWS = slice(_AT[RATES[0]], _AT[RATES[-1]] + 1)
+_RAW_SCORES = np.array([SCORES.index(name) for name in _RAW])
+_COUNTS = np.array([SCORES.index(name) for name in _COUNTED])
+_DAY, _WEEK, _MONTH = (SCORES.index(f"trend_{span}") for span in ("1d", "7d", "30d"))
+# From here on, features are of the request alone.
+_REQUEST_ROWS = slice(_AT[_SIZES[0]], len(NUMERIC))
 # Attributes of the associate among the categorical features.
 _ATTRIBUTES = ("role", "department", "region", "shift")
 SESSION_GAP = 1800.0
 # Latest pages whose place in the catalogue is looked at, and the place of a page that is not there.
 _NEAR = 5
 _NOWHERE = -(10**6)
-# Pseudo-observations that pull a page's rates towards the mean of all pages.
-_SHRINKAGE = 20.0
 
 
 @dataclass(frozen=True)
@@ -94,52 +100,13 @@ class Features:
     Attributes
     ----------
     numeric : array of float32, shape (N, len(NUMERIC))
+        Stored feature by feature (Fortran order).
     categorical : array of int32, shape (N, len(CATEGORICAL))
         Positions in ``FeatureBuilder.values``; 0 where unknown.
     """
 
     numeric: NDArray[np.float32]
     categorical: NDArray[np.int32]
-
-
-class Feedback:
-    """Dwell, completion, skip, click and rating rates of pages, as of the end of the day before."""
-
-    def __init__(self, page_days: pl.DataFrame, pages: int):
-        table = page_days.sort(c.PAGE, "day")
-        page = table[c.PAGE].to_numpy().astype(np.int64)
-        self._first_day = int(table["day"].min() or 0)  # type: ignore[arg-type]
-        self._days = int(table["day"].max() or 0) - self._first_day + 2  # type: ignore[arg-type]
-        self._key = page * self._days + table["day"].to_numpy() - self._first_day
-        sums = table.drop(c.PAGE, "day").to_numpy().astype(np.float64)
-        self._columns = table.drop(c.PAGE, "day").columns
-        self._total = np.vstack([np.zeros(sums.shape[1]), np.cumsum(sums, axis=0)])
-        self._start = np.searchsorted(page, np.arange(pages))
-        # Row d: sums over all pages and the days before day d.
-        daily = np.zeros((self._days, sums.shape[1]))
-        np.add.at(daily, table["day"].to_numpy() - self._first_day + 1, sums)
-        self._everywhere = np.cumsum(daily, axis=0)
-
-    def rates(self, page: NDArray[np.int32], time: NDArray[np.float64]) -> dict[str, NDArray[np.float32]]:
-        """Shrunk rates of each (page, time) pair; (N,) each. Dwell is log1p(seconds)."""
-        day = np.clip(time // DAY - self._first_day, 0, self._days - 1).astype(np.int64)
-        end = np.searchsorted(self._key, page.astype(np.int64) * self._days + day, side="left")
-        sums = dict(zip(self._columns, (self._total[end] - self._total[self._start[page]]).T, strict=True))
-        overall = dict(zip(self._columns, self._everywhere[day].T, strict=True))
-
-        def rate(above: str, below: str) -> NDArray[np.float64]:
-            mean = overall[above] / np.maximum(overall[below], 1)
-            return (sums[above] + _SHRINKAGE * mean) / (sums[below] + _SHRINKAGE)
-
-        found = {
-            # Clicks may outnumber impressions where a log has few of them.
-            "click_rate": np.minimum(rate("views", "impressions"), 5),
-            "completion_rate": rate("completions", "views"),
-            "skip_rate": rate("skips", "impressions"),
-            "dwell": np.log1p(rate("dwell_sum", "dwell_count")),
-            "rating": rate("rating_sum", "rating_count"),
-        }
-        return {name: values.astype(np.float32) for name, values in found.items()}
 
 
 class FeatureBuilder:
@@ -168,21 +135,23 @@ class FeatureBuilder:
             "last_topic": topics,
             "first_source": np.array(["", *SOURCES]),
         }
-        self._duration = np.log1p(np.nan_to_num(pages["duration_seconds"].to_numpy().astype(np.float64)))
+        self._attribute = {name: Codes(self.values[name].tolist(), missing=0) for name in _ATTRIBUTES}
+        duration = pages["duration_seconds"].to_numpy().astype(np.float64)
+        self._duration = np.log1p(np.nan_to_num(duration)).astype(np.float32)
         self._published = pages["published_at"].to_numpy().astype(np.float64)
-        self._feedback = Feedback(dataset.page_days, dataset.n_pages)
+        self._undated = np.isnan(self._published)
+        self._rates = PageRates(dataset.page_days, dataset.n_pages)
         rows = {page_id: row for row, page_id in enumerate(self._page_id.tolist())}
         lists = pages["prerequisites"].to_list()
         self._prerequisites = [[rows[p] for p in (entry or []) if p in rows] for entry in lists]
         self._needs = np.array([len(entry) for entry in self._prerequisites])
         for_roles = pages["mandatory_for"].to_list()
-        self._mandatory_roles = np.unique(
-            np.array([role for roles in for_roles for role in roles or []], np.str_)
-        )
+        roles = sorted({role for named in for_roles for role in named or []})
+        self._mandatory_role = Codes(roles)
         # One row for each of these roles, and a last one, which -1 means, for all others.
-        self._mandatory = np.zeros((len(self._mandatory_roles) + 1, len(rows)), bool)
-        for row, roles in enumerate(for_roles):
-            self._mandatory[np.searchsorted(self._mandatory_roles, roles or []), row] = True
+        self._mandatory = np.zeros((len(roles) + 1, len(rows)), bool)
+        for row, named in enumerate(for_roles):
+            self._mandatory[self._mandatory_role(np.array(named or [], np.str_)), row] = True
 
     def __call__(
         self, requests: Requests, shortlist: Shortlist, first_opened: NDArray[np.float64]
@@ -198,16 +167,12 @@ class FeatureBuilder:
             See ``TrendCounters.first_opened``; times after a request's are not looked at.
         """
         row, page = shortlist.row, shortlist.page
-        time = requests.time[row]
-        found = {
-            **self._source_features(shortlist),
-            **self._page_features(page, time, first_opened),
-            **self._history_features(requests, row, page),
-        }
-        numeric = np.empty((len(row), len(NUMERIC)), np.float32)
-        for column, name in enumerate(NUMERIC):
-            numeric[:, column] = found[name]
-        return Features(numeric, self._categories(requests, shortlist))
+        found = np.empty((len(NUMERIC), len(row)), np.float32)
+        self._source_features(found, shortlist)
+        self._page_features(found, page, requests.time[row], first_opened)
+        self._pair_features(found, requests, row, page)
+        found[_REQUEST_ROWS] = self._request_features(requests)[:, row]
+        return Features(found.T, self._categories(requests, shortlist))
 
     def text(self, categorical: NDArray[np.int32]) -> NDArray[np.str_]:
         """The categorical features as the ranker's SavedModel takes them, (N, len(CATEGORICAL))."""
@@ -215,107 +180,83 @@ class FeatureBuilder:
         return np.stack(columns, axis=1)
 
     @staticmethod
-    def _source_features(shortlist: Shortlist) -> dict[str, NDArray[np.float32]]:
-        row, page = shortlist.row, shortlist.page
-        found: dict[str, NDArray[np.float32]] = {}
-        for name in (*SOURCES, *SIGNALS):
-            scores = shortlist.scores[name]
-            best = np.maximum(scores.max(axis=1), 1e-12)
-            found[f"{name}.score"] = scores[row, page] / best[row]
-        fused = np.zeros(len(row), np.float32)
-        agreement = np.zeros(len(row), np.float32)
-        for name, rank in shortlist.ranks.items():
-            found[f"{name}.rank"] = np.log1p(rank).astype(np.float32)
-            fused += 1 / (10 + rank.astype(np.float32))
-            agreement += rank < 10
-        for name in _RAW:
-            found[f"{name}.raw"] = np.sqrt(np.maximum(shortlist.scores[name][row, page], 0))
-        for name in _COUNTED:
-            found[f"{name}.count"] = np.log1p(shortlist.scores[name][row, page])
-        found["agreement"] = agreement
-        found["fused_rank"] = fused
-        day, week, month = (shortlist.scores[f"trend_{span}"][row, page] for span in ("1d", "7d", "30d"))
-        found["momentum_day"] = np.log((day * 7 + 1) / (week + 1))
-        found["momentum_week"] = np.log((week * 30 / 7 + 1) / (month + 1))
-        return found
+    def _source_features(found: NDArray[np.float32], shortlist: Shortlist) -> None:
+        row, page, scores = shortlist.row, shortlist.page, shortlist.scores
+        said = scores[:, row, page]
+        best = np.maximum(scores.max(axis=2), 1e-12)
+        np.divide(said, best[:, row], out=found[_SCORE_ROWS])
+        ranks, agreement, fused = rank_features(shortlist.ranks)
+        found[_RANK_ROWS] = ranks
+        found[_AT["agreement"]], found[_AT["fused_rank"]] = agreement, fused
+        np.sqrt(np.maximum(said[_RAW_SCORES], 0), out=found[_RAW_ROWS])
+        np.log1p(said[_COUNTS], out=found[_COUNT_ROWS])
+        day, week, month = said[_DAY], said[_WEEK], said[_MONTH]
+        found[_AT["momentum_day"]] = np.log((day * 7 + 1) / (week + 1))
+        found[_AT["momentum_week"]] = np.log((week * 30 / 7 + 1) / (month + 1))
 
     def _page_features(
-        self, page: NDArray[np.int32], time: NDArray[np.float64], first_opened: NDArray[np.float64]
-    ) -> dict[str, NDArray[np.float32]]:
+        self,
+        found: NDArray[np.float32],
+        page: NDArray[np.int32],
+        time: NDArray[np.float64],
+        first_opened: NDArray[np.float64],
+    ) -> None:
         opened = first_opened[page]
-        unopened = opened >= time
-        since = np.where(np.isnan(self._published[page]), opened, self._published[page])
+        since = np.where(self._undated[page], opened, self._published[page])
         age = np.where(np.isfinite(since), np.maximum(time - since, 0), 0)
-        return {
-            "page_age": np.log1p(age / 3600).astype(np.float32),
-            "page_unopened": unopened.astype(np.float32),
-            "duration": self._duration[page].astype(np.float32),
-            **self._feedback.rates(page, time),
-        }
+        found[_AT["page_age"]] = np.log1p(age / 3600)
+        found[_AT["page_unopened"]] = opened >= time
+        found[_AT["duration"]] = self._duration[page]
+        found[_RATE_ROWS] = self._rates(page, time)
 
-    def _history_features(
-        self, requests: Requests, row: NDArray[np.int32], page: NDArray[np.int32]
-    ) -> dict[str, NDArray[np.float32]]:
-        history, when = requests.history_page, requests.history_time
+    def _pair_features(
+        self,
+        found: NDArray[np.float32],
+        requests: Requests,
+        row: NDArray[np.int32],
+        page: NDArray[np.int32],
+    ) -> None:
+        history = requests.history_page
         known = history >= 0
         length = np.maximum(known.sum(axis=1), 1)
-        found: dict[str, NDArray[np.float32]] = {}
+        rows, places = known.nonzero()
+        opened = history[rows, places]
         for name, code in (("topic", self._topic_code), ("format", self._format_code)):
-            counts = np.zeros((len(requests), code.max(initial=0) + 1), np.float32)
-            rows, places = np.nonzero(known)
-            np.add.at(counts, (rows, code[history[rows, places]]), 1)
-            found[f"{name}_share"] = counts[row, code[page]] / length[row]
+            values = int(code.max(initial=0)) + 1
+            counts = np.bincount(rows * values + code[opened], minlength=len(requests) * values)
+            share = (counts.reshape(-1, values) / length[:, None]).astype(np.float32)
+            found[_AT[f"{name}_share"]] = share[row, code[page]]
         last = history[:, 0]
-        same = self._topic_code[last[row]] == self._topic_code[page]
-        found["topic_last"] = (same & (last[row] >= 0)).astype(np.float32)
+        topic = np.where(last >= 0, self._topic_code[last], -1)
+        found[_AT["topic_last"]] = topic[row] == self._topic_code[page]
 
-        found |= self._series_features(history, row, page)
-        found["prerequisites"] = self._needs[page].astype(np.float32)
-        found["prerequisites_met"] = self._met(requests, row, page)
-        role = find(self._mandatory_roles, requests.attributes["role"])
-        found["mandatory"] = self._mandatory[role[row], page].astype(np.float32)
+        # How far a candidate stands from the latest pages in the catalogue, whose rows are in order.
+        place = np.where(known[:, :_NEAR], history[:, :_NEAR], _NOWHERE)[row].T
+        step = page - place
+        distance = np.log1p(np.abs(step).astype(np.float32))
+        signed = np.where(place[:2] == _NOWHERE, 0, np.sign(step[:2]) * distance[:2])
+        found[_AT["series_step"]], found[_AT["series_step_second"]] = signed
+        found[_AT["series_near"]] = distance.min(axis=0)
 
-        last_time = np.where(known[:, 0], when[:, 0], np.nan)
-        previous = np.where(known[:, 1], when[:, 0] - when[:, 1], np.nan)
-        gaps = np.diff(np.concatenate([requests.time[:, None], when], axis=1), axis=1)
-        streak = np.cumprod(np.where(known, -gaps <= SESSION_GAP, False), axis=1).sum(axis=1)
-        local = requests.time % DAY / DAY * 2 * np.pi
-        per_request = {
-            "history_count": np.log1p(requests.history_count),
-            "since_last": _hours(requests.time - last_time),
-            "since_previous": _hours(previous),
-            "session_position": np.log1p(streak),
-            "tenure": np.log1p(np.nan_to_num(requests.tenure_days)),
-            "hour_sin": np.sin(local),
-            "hour_cos": np.cos(local),
-        }
-        found |= {name: values.astype(np.float32)[row] for name, values in per_request.items()}
-        return found
-
-    def _series_features(
-        self, history: NDArray[np.int32], row: NDArray[np.int32], page: NDArray[np.int32]
-    ) -> dict[str, NDArray[np.float32]]:
-        """How far a candidate stands from the latest pages in the catalogue, whose rows are in order."""
-        recent = history[:, :_NEAR]
-        place = np.where(recent >= 0, recent, _NOWHERE)[row]
-        step = page[:, None] - place
-        distance = np.log1p(np.abs(step)).astype(np.float32)
-        signed = np.where(place == _NOWHERE, 0, np.sign(step) * distance)
-        return {
-            "series_step": signed[:, 0],
-            "series_step_second": signed[:, 1],
-            "series_near": distance.min(axis=1),
-        }
+        needs = self._needs[page]
+        found[_AT["prerequisites"]] = needs
+        found[_AT["prerequisites_met"]] = self._met(requests, row, page, needs)
+        role = self._mandatory_role(requests.attributes["role"])
+        found[_AT["mandatory"]] = self._mandatory[role[row], page]
 
     def _met(
-        self, requests: Requests, row: NDArray[np.int32], page: NDArray[np.int32]
+        self,
+        requests: Requests,
+        row: NDArray[np.int32],
+        page: NDArray[np.int32],
+        needs: NDArray[np.int64],
     ) -> NDArray[np.float32]:
         """Share of a candidate's prerequisites that the associate has opened; 1 without any."""
         met = np.ones(len(row), np.float32)
-        asking = np.flatnonzero(self._needs[page] > 0)
+        asking = np.flatnonzero(needs)
         if not len(asking):
             return met
-        needs = self._needs[page[asking]]
+        needs = needs[asking]
         wanted = np.concatenate([self._prerequisites[p] for p in page[asking]])
         pages = len(self._page_id)
         seen = requests.seen_row.astype(np.int64) * pages + requests.seen_page
@@ -325,11 +266,25 @@ class FeatureBuilder:
         met[asking] = np.bincount(owner, opened, minlength=len(asking)) / needs
         return met
 
+    @staticmethod
+    def _request_features(requests: Requests) -> NDArray[np.float32]:
+        """Numeric features of the requests alone, in the order of ``NUMERIC``, shape (., B)."""
+        time, when, known = requests.time, requests.history_time, requests.history_page >= 0
+        gap = np.concatenate([time[:, None], when[:, :-1]], axis=1) - when
+        streak = np.logical_and.accumulate(known & (gap <= SESSION_GAP), axis=1).sum(axis=1)
+        hours = gap[:, :2].T / 3600
+        sizes = np.stack([requests.history_count, *hours, streak, requests.tenure_days])
+        # What is not known, NaN, counts as 0, but -1 where there is no such visit.
+        sizes = np.log1p(np.where(sizes > 0, sizes, 0))
+        sizes[1:3][~known[:, :2].T] = -1
+        local = time % DAY / DAY * 2 * np.pi
+        return np.concatenate([sizes, [np.sin(local), np.cos(local)]]).astype(np.float32)
+
     def _categories(self, requests: Requests, shortlist: Shortlist) -> NDArray[np.int32]:
         row, page = shortlist.row, shortlist.page
         last = requests.history_page[:, 0]
         per_request: dict[str, NDArray[Any]] = {
-            **{n: np.maximum(find(self.values[n], requests.attributes[n]), 0) for n in _ATTRIBUTES},
+            **{name: self._attribute[name](requests.attributes[name]) for name in _ATTRIBUTES},
             "hour": requests.time % DAY // 3600 + 1,
             "weekday": (requests.time // DAY + 3) % 7 + 1,
             "last_page": last + 1,
@@ -341,12 +296,7 @@ class FeatureBuilder:
             "format": self._format_code[page],
             "first_source": shortlist.source + 1,
         }
-        codes = np.empty((len(row), len(CATEGORICAL)), np.int32)
+        codes = np.empty((len(CATEGORICAL), len(row)), np.int32)
         for column, name in enumerate(CATEGORICAL):
-            codes[:, column] = per_candidate[name] if name in per_candidate else per_request[name][row]
-        return codes
-
-
-def _hours(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """log1p of hours; -1 where there is no such time."""
-    return np.where(np.isnan(seconds), -1.0, np.log1p(np.maximum(np.nan_to_num(seconds), 0) / 3600))
+            codes[column] = per_candidate[name] if name in per_candidate else per_request[name][row]
+        return codes.T

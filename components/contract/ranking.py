@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +23,16 @@ _ROWS = 8192
 
 
 class _Network:
-    """One member's forward pass; see ``components.ranker.deepfm.DeepFM``, whose weights it holds."""
+    """One member's forward pass; see ``components.ranker.deepfm.DeepFM``, whose weights it holds.
+
+    The first layer, the sum of the factorisation machine's vectors and the linear part are linear in the
+    inputs. So they are columns of one matrix, a code's part is looked up, and that of numbers and codes
+    which all candidates share, as what a request says of itself, is computed once.
+    """
 
     def __init__(self, weights: Mapping[str, NDArray[np.float32]]):
         self._w = weights
-        edges = weights["edges"]
-        self._left, self._per_width = edges[:, :-1], 1 / np.diff(edges, axis=1)
-        self._offsets = weights["offsets"].astype(np.int64)
+        edges, self._offsets = weights["edges"], weights["offsets"].astype(np.int64)
         self._layers = [
             (weights[f"dense_{n}"], weights[f"dense_bias_{n}"])
             for n in range(sum(name.startswith("dense_bias_") for name in weights))
@@ -39,38 +41,79 @@ class _Network:
             (weights[f"cross_in_{n}"], weights[f"cross_out_{n}"], weights[f"cross_bias_{n}"])
             for n in range(sum(name.startswith("cross_bias_") for name in weights))
         ]
+        # A number's inputs: its standardised value and the part of each bin below it; (1 + bins, F, 1).
+        self._from = np.concatenate([weights["mean"][None], edges.T[:-1]])[:, :, None]
+        self._per_width = 1 / np.concatenate([weights["scale"][None], np.diff(edges.T, axis=0)])[:, :, None]
+
+        (fields, inputs), size = edges.shape, weights["embedding"].shape[1]
+        vectors = weights.get("numeric_embedding", np.zeros((fields, 0), np.float32))
+        coded = weights["embedding"][:, : vectors.shape[1]]
+        self._number_squares, self._code_squares = (np.square(v).sum(axis=1) for v in (vectors, coded))
+        self._share = np.float32(0.5 / (fields + len(self._offsets)))
+        none = np.zeros((fields * inputs + len(self._offsets) * size, 0), np.float32)
+        first = self._layers[0][0] if self._layers else none
+        by_value, by_bin, by_code = np.split(first, [fields, fields * inputs])
+        self._units = first.shape[1]
+        # Columns: the first layer, the vectors' sum, the linear part.
+        self._of_numbers = np.zeros((inputs, fields, self._units + vectors.shape[1] + 1), np.float32)
+        self._of_numbers[0] = np.concatenate([by_value, vectors, weights["numeric_linear"]], axis=1)
+        by_bin = by_bin.reshape(fields, inputs - 1, self._units)
+        self._of_numbers[1:, :, : self._units] = by_bin.transpose(1, 0, 2)
+        parts = np.split(weights["embedding"], self._offsets[1:])
+        matrices = by_code.reshape(len(parts), size, self._units)
+        hidden = [part @ matrix for part, matrix in zip(parts, matrices, strict=True)]
+        self._of_codes = np.concatenate([np.concatenate(hidden), coded, weights["linear"]], axis=1)
 
     def __call__(self, numeric: NDArray[np.float32], codes: NDArray[np.int32]) -> NDArray[np.float32]:
         """Logits, (N,)."""
-        w, rows = self._w, codes + self._offsets
-        x = ((numeric - w["mean"]) / w["scale"]).clip(-CLIP, CLIP)
-        binned = ((numeric[:, :, None] - self._left) * self._per_width).clip(0, 1)
-        embedded = w["embedding"][rows]
-        parts: list[NDArray[Any]] = [w["linear"][rows, 0].sum(axis=1), (x @ w["numeric_linear"])[:, 0]]
-        if "numeric_embedding" in w:
-            parts.append(self._pairs(x, embedded))
-        inputs = np.concatenate(
-            [x, binned.reshape(len(x), -1), embedded.reshape(len(x), -1)], axis=1, dtype=np.float32
-        )
+        number, row = np.ascontiguousarray(numeric.T), (codes + self._offsets).T
+        fixed, same = (number == number[:, :1]).all(axis=1), (row == row[:, :1]).all(axis=1)
+        sums, squares = self._sums(number[~fixed], ~fixed, row[~same])
+        shared, shared_squares = self._sums(number[fixed, :1], fixed, row[same, :1])
+        sums += shared
+        squares += shared_squares
+        first, vectors, linear = np.split(sums, [self._units, sums.shape[1] - 1], axis=1)
+        logits = linear[:, 0] + self._w["bias"]
+        logits += self._share * (np.square(vectors).sum(axis=1) - squares)
         if self._cross:
-            crossed: NDArray[Any] = inputs
-            for reduce, expand, bias in self._cross:
-                crossed = inputs * (crossed @ reduce @ expand + bias) + crossed
-            parts.append((crossed @ w["cross_output"])[:, 0])
-        if "output" in w:
-            hidden: NDArray[Any] = inputs
-            for matrix, bias in self._layers:
+            logits += self._crossed(number, row)
+        if self._layers:
+            hidden = np.maximum(first + self._layers[0][1], 0)
+            for matrix, bias in self._layers[1:]:
                 hidden = np.maximum(hidden @ matrix + bias, 0)
-            parts.append((hidden @ w["output"])[:, 0])
-        return np.sum(parts, axis=0, dtype=np.float32) + w["bias"]
+            logits += (hidden @ self._w["output"])[:, 0]
+        return logits
 
-    def _pairs(self, x: NDArray[Any], embedded: NDArray[Any]) -> NDArray[np.float32]:
-        """The factorisation machine: sum over pairs of fields, divided by the number of fields."""
-        numeric = self._w["numeric_embedding"]
-        total = embedded.sum(axis=1) + x @ numeric
-        squares = np.square(embedded).sum(axis=1) + np.square(x) @ np.square(numeric)
-        fields = embedded.shape[1] + len(numeric)
-        return np.float32(0.5 / fields) * (np.square(total) - squares).sum(axis=1)
+    def _sums(
+        self, number: NDArray[np.float32], fields: NDArray[np.bool_], row: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What numbers (F, N) and codes (C, N) add to the sums, (N, columns), and to the squares, (N,)."""
+        inputs, matrix = self._inputs(number, fields), self._of_numbers[:, fields]
+        sums = inputs.reshape(-1, number.shape[1]).T @ matrix.reshape(-1, matrix.shape[2])
+        squares = np.square(inputs[0]).T @ self._number_squares[fields]
+        for code in row:
+            sums += self._of_codes[code]
+            squares += self._code_squares[code]
+        return sums, squares
+
+    def _inputs(self, number: NDArray[np.float32], fields: NDArray[np.bool_] | slice) -> NDArray[np.float32]:
+        """The inputs that numbers make, (1 + bins, F, N)."""
+        inputs = number - self._from[:, fields]
+        inputs *= self._per_width[:, fields]
+        np.clip(inputs[0], -CLIP, CLIP, out=inputs[0])
+        np.clip(inputs[1:], 0, 1, out=inputs[1:])
+        return inputs
+
+    def _crossed(self, number: NDArray[np.float32], row: NDArray[np.int64]) -> NDArray[np.float32]:
+        """What the cross network adds to the logits, (N,)."""
+        inputs = self._inputs(number, slice(None))
+        binned, coded = inputs[1:].transpose(2, 1, 0), self._w["embedding"][row.T]
+        parts = [inputs[0].T, binned.reshape(len(binned), -1), coded.reshape(len(coded), -1)]
+        whole = np.concatenate(parts, axis=1)
+        crossed = whole
+        for reduce, expand, bias in self._cross:
+            crossed = whole * (crossed @ reduce @ expand + bias) + crossed
+        return (crossed @ self._w["cross_output"])[:, 0]
 
 
 class Ranker:
@@ -118,8 +161,7 @@ class Ranker:
         values : mapping of str to array of str
             What the codes of each categorical feature stand for (``FeatureBuilder.values``).
         """
-        tables = [self._codes(column, values[name]) for column, name in enumerate(CATEGORICAL)]
-        return BoundRanker(self, tables)
+        return BoundRanker(self, [self._codes(place, values[name]) for place, name in enumerate(CATEGORICAL)])
 
     def _codes(self, column: int, text: NDArray[np.str_]) -> NDArray[np.int32]:
         known = self._values[column]
@@ -151,7 +193,8 @@ class BoundRanker:
 
     def __init__(self, ranker: Ranker, tables: list[NDArray[np.int32]]):
         self._ranker = ranker
-        self._tables = tables
+        self._codes = np.concatenate(tables)
+        self._start = np.cumsum([0, *(len(table) for table in tables[:-1])])
 
     def __call__(self, numeric: NDArray[np.float32], categorical: NDArray[np.int32]) -> NDArray[np.float32]:
         """Probability that each of N candidates is opened.
@@ -161,5 +204,4 @@ class BoundRanker:
         numeric : array of float32, shape (N, len(NUMERIC))
         categorical : array of int32, shape (N, len(CATEGORICAL))
         """
-        columns = [table[categorical[:, column]] for column, table in enumerate(self._tables)]
-        return self._ranker.probability(numeric, np.stack(columns, axis=1))
+        return self._ranker.probability(numeric, self._codes[categorical + self._start])

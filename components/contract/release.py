@@ -7,6 +7,7 @@
         manifest.json                    checksums, figures, lineage
         pages.parquet associates.parquet interactions.parquet page_days.parquet meta.json
         sources/<source>/ holdout/<source>/ ranker/ statistics/ evaluation.json
+        lists/                           where the pipelines ran with lists.size set
 
 A release folder is complete or absent, and never changes. The tables at its root are a
 :class:`~components.contract.dataset.Dataset` with the recent history of each associate.
@@ -70,7 +71,9 @@ class Lineage(_Record):
     Attributes
     ----------
     data : dict
-        Span of the log and hashes of the input files, from the dataset's ``meta``.
+        Of the snapshot: ``span`` of the log (epoch seconds), its first and last ``days``, ``inputs``
+        (the files read, and their hashes), ``sources`` (hashes of the tables that ingest wrote) and
+        ``schema`` (version of each table's reviewed schema).
     code : str
         ``git describe`` of the code, or the package version.
     run : str
@@ -121,7 +124,7 @@ class Release:
         return self.manifest.name
 
     def part(self, name: str) -> Path:
-        """Path of a part: a source, ``holdout/<source>``, ``ranker``, ``statistics`` or ``evaluation.json``.
+        """Path of a part: a source, ``holdout/<source>``, ``ranker``, ``lists``, ``evaluation.json``, ...
 
         Raises
         ------

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from components.contract import columns as c
+from components.contract.eligibility import Eligibility
+from components.contract.fusion import first_source, reciprocal_rank, unlisted_score
+from components.contract.lists import Lists
 from components.contract.query_tower import QueryTower
 from components.contract.requests import Requests
 from components.contract.series import series_neighbours
@@ -53,8 +56,23 @@ SIGNALS = (
     "skip_second",
     "ahead_history",
 )
+# All that is said of every page, in the order of ``Shortlist.scores``.
+SCORES = (*SOURCES, *SIGNALS)
+# The neighbour lists; those that are read together stand together.
+_LISTS = (
+    *("within", "skip", "between", "before", "behind"),
+    *("ahead", "ease", "item_knn", "content"),
+    *("transitions", "series"),
+)
+# Lists read of one page or summed over several, and the score that each gives.
+_OF_LAST = {name: f"{name}_last" for name in _LISTS[:-1]}
+_OF_SECOND = {"within": "within_second", "skip": "skip_second"}
+_OF_HISTORY = {"ahead": "ahead_history", "ease": "ease", "item_knn": "item_knn", "content": "content"}
+_OF_LATEST = {"transitions": "transitions", "series": "series"}
 # The steps whose artifacts the retriever reads.
 SOURCE_STEPS = ("transitions", "neighbours", "skip_gram", "content_similarity", "two_tower")
+# Requests whose lists are united at a time; memory stays bounded.
+_BLOCK = 32
 
 
 class RetrievalSettings(StepSettings):
@@ -84,70 +102,6 @@ class RetrievalSettings(StepSettings):
         return self.quotas.get(source, self.quota)
 
 
-class _Spread:
-    """Neighbour lists padded with a page that catches what points nowhere."""
-
-    def __init__(self, neighbours: Neighbours):
-        pages, size = neighbours.index.shape
-        self.pages = pages
-        self.index = np.full((pages + 1, size), pages, np.int64)
-        self.index[:pages] = np.where(neighbours.index >= 0, neighbours.index, pages)
-        self.score = np.zeros((pages + 1, size), np.float32)
-        self.score[:pages] = neighbours.score
-
-    def __call__(self, page: NDArray[np.int32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Sum the lists of (B, L) pages, weighted; -1 pads. Returns (B, pages)."""
-        batch = len(page)
-        width = self.pages + 1
-        at = np.where(page >= 0, page, self.pages)
-        flat = self.index[at] + (np.arange(batch) * width)[:, None, None]
-        value = self.score[at] * weight[..., None]
-        total = np.bincount(flat.ravel(), value.ravel(), minlength=batch * width)
-        return total.reshape(batch, width)[:, : self.pages].astype(np.float32)
-
-
-class Eligibility:
-    """When a page is published, whether it is retired, and for which roles it is meant.
-
-    An associate whose role is unknown sees only pages that are meant for everybody.
-
-    Parameters
-    ----------
-    pages : polars.DataFrame
-        Columns ``published_at`` (epoch seconds), ``retired`` and ``roles`` of the dataset's pages.
-    """
-
-    def __init__(self, pages: pl.DataFrame):
-        published = pages["published_at"].fill_null(-np.inf).to_numpy()
-        retired = pages["retired"].fill_null(False).to_numpy()
-        self.available = np.where(retired, np.inf, published)
-        # Newest 1, oldest 0.
-        self.newness = np.argsort(np.argsort(published, kind="stable")) / max(pages.height - 1, 1)
-        named = (
-            pages.select(pl.col("roles").list.drop_nulls())
-            .with_row_index("page")
-            .explode("roles")
-            .drop_nulls()
-        )
-        restricted = named["page"].unique().to_numpy()
-        self._everybody = np.ones(pages.height, bool)
-        self._everybody[restricted] = False
-        self._roles: dict[str, NDArray[np.bool_]] = {}
-        for (role,), rows in named.group_by("roles"):
-            mask = self._everybody.copy()
-            mask[rows["page"].to_numpy()] = True
-            self._roles[str(role)] = mask
-
-    def __call__(self, requests: Requests) -> NDArray[np.bool_]:
-        """Pages that may be shown to each request's associate, shape (B, P)."""
-        mask = self.available[None, :] <= requests.time[:, None]
-        role = requests.attributes["role"]
-        if self._roles:
-            for value in np.unique(role):
-                mask[role == value] &= self._roles.get(str(value), self._everybody)
-        return mask
-
-
 @dataclass(frozen=True)
 class Shortlist:
     """Candidates of B requests, flattened: N = the sum of the lists' lengths.
@@ -157,19 +111,23 @@ class Shortlist:
     row : array of int32, shape (N,)
         Which request; ascending.
     page : array of int32, shape (N,)
-    scores : dict of str to array of float32, shape (B, P)
-        What each source says of every page (pages that must not be shown score 0).
-    ranks : dict of str to array of int32, shape (N,)
+        Ascending within a request.
+    scores : array of float32, shape (len(SCORES), B, P)
+        What each of ``SCORES`` says of every page (pages that must not be shown score 0).
+    ranks : array of int32, shape (len(SOURCES), N)
         0-based rank of each candidate in each source's own list; the quota where it is not in it.
     source : array of int32, shape (N,)
         Which of ``SOURCES`` has the candidate highest in its list; -1 where no list holds it.
+    fused : array of float32, shape (N,)
+        Fused reciprocal rank: an order of the candidates that needs no ranker.
     """
 
     row: NDArray[np.int32]
     page: NDArray[np.int32]
-    scores: dict[str, NDArray[np.float32]]
-    ranks: dict[str, NDArray[np.int32]]
+    scores: NDArray[np.float32]
+    ranks: NDArray[np.int32]
     source: NDArray[np.int32]
+    fused: NDArray[np.float32]
 
 
 class Retriever:
@@ -206,56 +164,64 @@ class Retriever:
         self.page_ids = page_ids
         self.settings = settings
         self.eligibility = eligibility
-        self._spread = {
-            name: _Spread(lists.align(page_ids))
-            for name, lists in {
-                "transitions": transitions,
-                "ease": ease,
-                "item_knn": item_knn,
-                "content": content,
-                "series": series_neighbours(page_ids, settings.series_reach),
-                **paths,
-            }.items()
+        lists = {
+            "transitions": transitions,
+            "ease": ease,
+            "item_knn": item_knn,
+            "content": content,
+            "series": series_neighbours(page_ids, settings.series_reach),
+            **paths,
         }
+        self._lists = Lists.side_by_side([lists[name].align(page_ids) for name in _LISTS])
         self._skip_gram = skip_gram.align(page_ids).vectors
         self._two_tower = two_tower.align(page_ids).vectors
         self._query_tower = query_tower.align(page_ids)
+        self._of_last, self._of_second = self._group(_OF_LAST), self._group(_OF_SECOND)
+        self._of_history, self._of_latest = self._group(_OF_HISTORY), self._group(_OF_LATEST)
+        self._history_weight = _decayed(settings.history_decay, settings.history_size)
+        self._latest_weight = _decayed(settings.transition_decay, settings.transition_steps)
+        self._quota = np.minimum([settings.quota_of(name) for name in SOURCES], len(page_ids))
 
-    def score(
-        self, requests: Requests, trends: Mapping[str, NDArray[np.float32]]
-    ) -> dict[str, NDArray[np.float32]]:
-        """Score all pages by every source and by likeness to the last page; each (B, P)."""
-        s = self.settings
-        page = requests.history_page[:, : s.history_size]
-        steps = np.arange(page.shape[1])
-        weight = np.broadcast_to(np.power(s.history_decay, steps), page.shape).astype(np.float32)
-        weight = np.where(page >= 0, weight, 0)
-        first = page[:, : s.transition_steps]
-        first_weight = np.power(s.transition_decay, steps[: s.transition_steps]).astype(np.float32)
-        first_weight = np.broadcast_to(first_weight, first.shape)
-        last, second = page[:, :1], page[:, 1:2]
-        one = np.ones_like(last, np.float32)
-        scores = {
-            "transitions": self._spread["transitions"](first, first_weight),
-            "series": self._spread["series"](first, first_weight),
-            "ahead_history": self._spread["ahead"](page, weight),
-            "within_second": self._spread["within"](second, one[:, : second.shape[1]]),
-            "skip_second": self._spread["skip"](second, one[:, : second.shape[1]]),
+    def _group(self, names: Mapping[str, str]) -> tuple[Lists, NDArray[np.int64]]:
+        """Neighbour lists that stand together, and the planes of scores that they fill."""
+        first = _LISTS.index(next(iter(names)))
+        planes = np.array([SCORES.index(score) for score in names.values()])
+        return self._lists.part(first, first + len(names)), planes
+
+    def score(self, requests: Requests, trends: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """What each of ``SCORES`` says of all pages, shape (len(SCORES), B, P)."""
+        # Histories have no gaps: what is empty for everybody need not be looked at.
+        longest = int((requests.history_page >= 0).any(axis=0).sum())
+        page = requests.history_page[:, : max(1, min(self.settings.history_size, longest))]
+        weight = np.where(page >= 0, self._history_weight[: page.shape[1]], 0)
+        latest = page[:, : self.settings.transition_steps]
+        latest_weight = np.broadcast_to(self._latest_weight[: latest.shape[1]], latest.shape)
+
+        scores = np.zeros((len(SCORES), len(requests), len(self.page_ids)), np.float32)
+        for (lists, planes), pages, weights in (
+            (self._of_latest, latest, latest_weight),
+            (self._of_history, page, weight),
+        ):
+            for rows, sums in lists.sums(pages, weights):
+                scores[planes, rows] = sums
+        self._of_last[0].copy(page[:, 0], scores, self._of_last[1])
+        if page.shape[1] > 1:
+            self._of_second[0].copy(page[:, 1], scores, self._of_second[1])
+        found = {
+            **trends,
             "two_tower": self._two_tower_scores(requests),
             "skip_gram": self._likeness(self._skip_gram, page, weight),
-            "skip_gram_last": self._likeness(self._skip_gram, last, np.where(last >= 0, one, 0)),
-            **{f"{name}_last": self._spread[name](last, one) for name in ("transitions", *PATHS)},
+            "skip_gram_last": self._likeness(self._skip_gram, page[:, :1], weight[:, :1]),
         }
-        for name in ("ease", "item_knn", "content"):
-            scores[name] = self._spread[name](page, weight)
-            scores[f"{name}_last"] = self._spread[name](last, one)
-        return {**scores, **trends}
+        for name, values in found.items():
+            scores[SCORES.index(name)] = values
+        return scores
 
     @staticmethod
     def _likeness(
         vectors: NDArray[np.float32], page: NDArray[np.int32], weight: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        profile = np.einsum("bl,bld->bd", weight, vectors[np.maximum(page, 0)], optimize=True)
+        profile = (weight[:, None, :] @ vectors[page])[:, 0]
         return np.maximum(profile @ vectors.T, 0)
 
     def _two_tower_scores(self, requests: Requests) -> NDArray[np.float32]:
@@ -275,73 +241,129 @@ class Retriever:
         mask[requests.seen_row, requests.seen_page] = False
         return mask
 
-    def shortlist(self, requests: Requests, trends: Mapping[str, NDArray[np.float32]]) -> Shortlist:
+    @property
+    def page_vectors(self) -> NDArray[np.float32]:
+        """By which pages are alike, (P, D): skip-gram's."""
+        return self._skip_gram
+
+    def shortlist(
+        self,
+        requests: Requests,
+        trends: Mapping[str, NDArray[np.float32]],
+        allowed: NDArray[np.bool_] | None = None,
+        wanted: tuple[NDArray[np.integer], NDArray[np.integer]] | None = None,
+    ) -> Shortlist:
         """Unite the best pages of every source; the fused reciprocal rank settles who stays.
 
-        Reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009. Where the sources name
-        fewer pages than the shortlist holds, the most opened and then the newest fill it, so that
-        nobody gets an empty list while there are pages to show.
+        Where the sources name fewer pages than the shortlist holds, the most opened and then the
+        newest fill it, so that nobody gets an empty list while there are pages to show.
+
+        Parameters
+        ----------
+        requests : Requests
+        trends : mapping of str to array of float32, shape (B, P)
+            Decayed counts; see :meth:`components.contract.trends.TrendCounters.at`.
+        allowed : array of bool, shape (B, P), optional
+            Pages that may be shown, instead of what :meth:`allowed` says.
+        wanted : pair of arrays of int, optional
+            Rows of requests and pages that are candidates whatever the sources say, if they are
+            allowed, beside those that the shortlist has room for.
         """
+        if allowed is None:
+            allowed = self.allowed(requests)
         scores = self.score(requests, trends)
-        allowed = self.allowed(requests)
-        batch, pages = allowed.shape
-        fused = self._fill(allowed, trends["popularity"])
-        rank_planes = {}
-        first = np.full((batch, pages), np.iinfo(np.int32).max, np.int32)
-        source = np.full((batch, pages), -1, np.int32)
-        for name in SOURCES:
-            scores[name] = np.where(allowed, scores[name], 0)
-            quota = min(self.settings.quota_of(name), pages)
-            best, value = top(scores[name], quota)
-            good = value > 0
-            plane = np.full((batch, pages), quota, np.int32)
-            rows, places = np.nonzero(good)
-            plane[rows, best[rows, places]] = places
-            fused[rows, best[rows, places]] += 1 / (60 + places.astype(np.float32))
-            higher = good & (plane < first)[np.arange(batch)[:, None], best]
-            rows, places = np.nonzero(higher)
-            first[rows, best[rows, places]] = places
-            source[rows, best[rows, places]] = SOURCES.index(name)
-            rank_planes[name] = plane
-        for name in SIGNALS:
-            scores[name] = np.where(allowed, scores[name], 0)
-        kept, value = top(fused, min(self.settings.shortlist, pages))
-        kept = np.sort(np.where(value > 0, kept, pages), axis=1)
-        rows, places = np.nonzero(kept < pages)
-        page = kept[rows, places]
+        scores *= allowed.astype(np.float32)
+        most = np.maximum(trends["popularity"].max(axis=1, keepdims=True), 1)
+        unlisted = unlisted_score(trends["popularity"], most, self.eligibility.newness)
+        fused = np.where(allowed, unlisted, 0).astype(np.float32)
+        kept = np.zeros(allowed.shape, bool)
+        if wanted is not None:
+            kept[wanted] = allowed[wanted]
+        blocks = [slice(start, start + _BLOCK) for start in range(0, len(kept), _BLOCK)]
+        ranks = [self._unite(scores[: len(SOURCES), rows], fused[rows], kept[rows]) for rows in blocks]
+        rank = ranks[0] if len(ranks) == 1 else np.concatenate(ranks, axis=1)
+        row, page = kept.nonzero()
         return Shortlist(
-            row=rows.astype(np.int32),
+            row=row.astype(np.int32),
             page=page.astype(np.int32),
             scores=scores,
-            ranks={name: plane[rows, page] for name, plane in rank_planes.items()},
-            source=source[rows, page],
+            ranks=rank,
+            source=first_source(rank, self._quota),
+            fused=fused[row, page],
         )
 
-    def _fill(self, allowed: NDArray[np.bool_], popularity: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores below any fused rank that put the most opened, then the newest allowed pages first."""
-        most = np.maximum(popularity.max(axis=1, keepdims=True), 1)
-        return np.where(allowed, 1e-6 * (1 + popularity / most + 1e-3 * self.eligibility.newness), 0).astype(
-            np.float32
-        )
+    def _unite(
+        self, scores: NDArray[np.float32], fused: NDArray[np.float32], kept: NDArray[np.bool_]
+    ) -> NDArray[np.int32]:
+        """Add the sources' lists to ``fused``, mark in ``kept`` who stays; returns their ranks, (S, N).
 
-    def evidence(self, source: str, requests: Requests, row: int, page: int) -> int:
-        """The page of a request's history that most made a source propose a candidate; -1 if none."""
-        history = requests.history_page[row, : self.settings.history_size]
-        history = history[history >= 0]
-        decay = self.settings.history_decay
-        if source in ("transitions", "series"):
-            history = history[: self.settings.transition_steps]
-            decay = self.settings.transition_decay
-        weight = np.power(decay, np.arange(len(history)))
-        if source in self._spread:
-            lists = self._spread[source]
-            said = np.where(lists.index[history] == page, lists.score[history], 0).sum(axis=1)
-        elif source == "skip_gram":
-            said = np.maximum(self._skip_gram[history] @ self._skip_gram[page], 0)
-        else:
-            return -1
-        said = said * weight
-        return int(history[said.argmax()]) if len(said) and said.max() > 0 else -1
+        Scores have the shape (S, B, P), the others (B, P).
+        """
+        _, _, pages = scores.shape
+        best, value = top(scores, int(self._quota.max()))
+        good = (value > 0) & (np.arange(best.shape[2]) < self._quota[:, None, None])
+        source, row, place = good.nonzero()
+        at = row * pages + best[good]
+        # In the order of the sources, so that sums come out the same in every batch.
+        np.add.at(fused.reshape(-1), at, reciprocal_rank(place))
+        best, value = top(fused, min(self.settings.shortlist, pages))
+        row, column = (value > 0).nonzero()
+        kept[row, best[row, column]] = True
+        candidates = np.flatnonzero(kept)
+        number = np.full(kept.size, -1, np.int32)
+        number[candidates] = np.arange(len(candidates))
+        rank = np.empty((len(SOURCES), len(candidates)), np.int32)
+        rank[:] = self._quota[:, None]
+        stays = number[at] >= 0
+        rank[source[stays], number[at[stays]]] = place[stays]
+        return rank
+
+    def evidence(
+        self, requests: Requests, row: int, page: NDArray[np.int32], source: NDArray[np.int32]
+    ) -> NDArray[np.int32]:
+        """The page of a request's history that most made a source propose each candidate.
+
+        Parameters
+        ----------
+        requests : Requests
+        row : int
+            Which request.
+        page, source : arrays of int32, shape (n,)
+            Candidates, and which of ``SOURCES`` each is owed to; -1 for none.
+
+        Returns
+        -------
+        array of int32, shape (n,)
+            Page rows; -1 where no single page speaks for a candidate.
+        """
+        found = np.full(len(page), -1, np.int32)
+        known = requests.history_page[row, : self.settings.history_size]
+        known = known[known >= 0]
+        for place in np.unique(source[source >= 0]) if len(known) else ():
+            name, at = SOURCES[place], np.flatnonzero(source == place)
+            history, weight = known, self._history_weight
+            if name in _OF_LATEST:
+                history, weight = known[: self.settings.transition_steps], self._latest_weight
+            said = self._said(name, history, page[at]) * weight[: len(history), None]
+            best = said.argmax(axis=0)
+            found[at] = np.where(said[best, np.arange(len(at))] > 0, history[best], -1)
+        return found
+
+    def _said(self, source: str, history: NDArray[np.int32], page: NDArray[np.int32]) -> NDArray[np.float32]:
+        """What each page of a history makes a source say of each candidate, (L, n)."""
+        if source == "skip_gram":
+            return np.maximum(self._skip_gram[history] @ self._skip_gram[page].T, 0)
+        if source not in _LISTS:
+            return np.zeros((len(history), len(page)), np.float32)
+        place = _LISTS.index(source)
+        lists = self._lists.part(place, place + 1)
+        same = lists.index[history][:, None, :] == page[:, None]
+        return np.where(same, lists.score[history][:, None, :], 0).sum(axis=2)
+
+
+def _decayed(decay: float, size: int) -> NDArray[np.float32]:
+    """Weights of the latest pages."""
+    return np.power(decay, np.arange(size)).astype(np.float32)
 
 
 def load_retriever(
@@ -374,18 +396,18 @@ def load_retriever(
 
 
 def top(values: NDArray[np.float32], size: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Columns of the ``size`` largest values of each row, best first, and the values.
+    """Columns of the ``size`` largest values along the last axis, best first, and the values.
 
     Examples
     --------
     >>> top(np.array([[1.0, 3.0, 2.0]], np.float32), 2)[0].tolist()
     [[1, 2]]
     """
-    if size < values.shape[1]:
-        columns = np.argpartition(-values, size - 1, axis=1)[:, :size]
-        columns.sort(axis=1)
+    if size < values.shape[-1]:
+        columns = np.argpartition(-values, size - 1, axis=-1)[..., :size]
+        columns.sort(axis=-1)
     else:
-        columns = np.broadcast_to(np.arange(values.shape[1]), values.shape)
-    found = np.take_along_axis(values, columns, axis=1)
-    order = np.argsort(-found, axis=1, kind="stable")
-    return np.take_along_axis(columns, order, axis=1), np.take_along_axis(found, order, axis=1)
+        columns = np.broadcast_to(np.arange(values.shape[-1]), values.shape)
+    found = np.take_along_axis(values, columns, axis=-1)
+    order = np.argsort(-found, axis=-1, kind="stable")
+    return np.take_along_axis(columns, order, axis=-1), np.take_along_axis(found, order, axis=-1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import polars as pl
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from components.contract import columns as c
 from components.contract.dataset import Dataset
-from components.contract.encoding import find, text
+from components.contract.encoding import Codes, text
 from components.contract.files import atomic_file
 from components.contract.requests import Requests
 
@@ -118,9 +119,17 @@ class TrendCounters:
     first_opened: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
-        for trend in TRENDS:
-            size = self._size(trend.segment)
-            self.counts.setdefault(trend.name, np.zeros((size, self.pages)))
+        sizes = [self._size(trend.segment) for trend in TRENDS]
+        self._start = np.cumsum([0, *sizes[:-1]])[:, None]
+        self._rate = np.array([trend.rate for trend in TRENDS])[:, None]
+        self._code = {name: Codes(self.groups.get(name, [""]), missing=0) for name in SEGMENTS}
+        # All counts below one another, so that a reading takes one gather; ``counts`` are views.
+        self._all = np.zeros((sum(sizes), self.pages))
+        given, self.counts = self.counts, {}
+        for trend, start, size in zip(TRENDS, self._start[:, 0].tolist(), sizes, strict=True):
+            self.counts[trend.name] = self._all[start : start + size]
+            if trend.name in given:
+                self.counts[trend.name][:] = given[trend.name]
         if not len(self.first_opened):
             self.first_opened = np.full(self.pages, np.inf)
 
@@ -137,8 +146,7 @@ class TrendCounters:
             return np.zeros(len(time), np.int64)
         if segment == "hour":
             return (time % DAY // (DAY / HOUR_BLOCKS)).astype(np.int64)
-        values = np.asarray(self.groups.get(segment, [""]))
-        return np.maximum(find(values, attributes[segment], np.argsort(values)), 0)
+        return self._code[segment](attributes[segment])
 
     def move_to(self, time: float) -> None:
         """Set the reference time; keeps the weights of later events in floating-point range."""
@@ -155,20 +163,19 @@ class TrendCounters:
         for trend in TRENDS:
             weight = np.exp(trend.rate * (openings.time - self.reference))
             group = self._group(trend.segment, openings.time, openings.attributes)
-            counts = self.counts[trend.name]
-            flat = group * self.pages + openings.page
-            counts += np.bincount(flat, weight, minlength=counts.size).reshape(counts.shape)
+            np.add.at(self.counts[trend.name].reshape(-1), group * self.pages + openings.page, weight)
         np.minimum.at(self.first_opened, openings.page, openings.time)
 
     def at(self, requests: Requests) -> dict[str, NDArray[np.float32]]:
         """Read the decayed counts for each request: arrays of shape (B, pages)."""
-        found = {}
-        for trend in TRENDS:
-            group = self._group(trend.segment, requests.time, requests.attributes)
-            # A request from before the counts is answered as of the counts.
-            decay = np.exp(-trend.rate * np.maximum(requests.time - self.reference, 0))
-            found[trend.name] = (self.counts[trend.name][group] * decay[:, None]).astype(np.float32)
-        return found
+        time, attributes = requests.time, requests.attributes
+        segments = {segment: self._group(segment, time, attributes) for segment in (None, "hour", *SEGMENTS)}
+        group = np.array([segments[trend.segment] for trend in TRENDS])
+        # A request from before the counts is answered as of the counts.
+        decay = np.exp(-self._rate * np.maximum(time - self.reference, 0))
+        read = self._all[self._start + group]
+        read *= decay[:, :, None]
+        return dict(zip((trend.name for trend in TRENDS), read.astype(np.float32), strict=True))
 
     def walk(
         self, openings: Openings, requests: Requests, size: int = 256
@@ -239,20 +246,24 @@ class TrendCounters:
 
     def save(self, path: Path | str) -> None:
         """Write one ``.npz`` file."""
+        with atomic_file(path) as aside, aside.open("wb") as handle:
+            self.write(handle)
+
+    def write(self, handle: IO[bytes]) -> None:
+        """Write the same to an open file."""
         groups = {f"groups.{name}": np.asarray(values, np.str_) for name, values in self.groups.items()}
         counts = {f"counts.{name}": values for name, values in self.counts.items()}
-        with atomic_file(path) as aside, aside.open("wb") as handle:
-            np.savez(
-                handle,
-                reference=self.reference,
-                first_opened=self.first_opened,
-                **groups,  # type: ignore[arg-type]
-                **counts,  # type: ignore[arg-type]
-            )
+        np.savez(
+            handle,
+            reference=self.reference,
+            first_opened=self.first_opened,
+            **groups,  # type: ignore[arg-type]
+            **counts,  # type: ignore[arg-type]
+        )
 
     @classmethod
-    def load(cls, path: Path | str) -> TrendCounters:
-        """Read what :meth:`save` wrote."""
+    def load(cls, path: Path | str | IO[bytes]) -> TrendCounters:
+        """Read what :meth:`save` or :meth:`write` wrote."""
         with np.load(path, allow_pickle=False) as file:
             parts = {name: file[name] for name in file.files}
         return cls(

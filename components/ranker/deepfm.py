@@ -90,13 +90,12 @@ class DeepFM(tf.Module):
         self.numeric_linear = tf.Variable(tf.zeros((numeric, 1)), name="numeric_linear")
         self.bias = tf.Variable(0.0, name="bias")
         self.layers: list[tuple[Any, Any]] = []
-        width = numeric * (1 + bins) + fields * k
+        whole = width = numeric * (1 + bins) + fields * k
         for depth, units in enumerate(settings.hidden if settings.use_deep else ()):
             weights = normal((width, units), float(np.sqrt(2 / width)), f"dense_{depth}")
             self.layers.append((weights, tf.Variable(tf.zeros(units), name=f"dense_bias_{depth}")))
             width = units
         # Wang et al., "DCN V2", WWW 2021: x <- x0 * (U V x + b) + x, beside the deep network.
-        whole = numeric * (1 + bins) + fields * k
         rank, small = settings.cross_rank, float(np.sqrt(1 / whole))
         self.cross: list[tuple[Any, Any, Any]] = [
             (

@@ -13,7 +13,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from components.contract.errors import DataError
-from components.contract.examples import Examples
+from components.contract.examples import Examples, gather
 from components.contract.features import CATEGORICAL
 from components.contract.tf import tf
 from components.ranker.deepfm import DeepFM, bin_edges
@@ -76,14 +76,10 @@ def _batches(
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]]:
     offsets = examples.offsets
     for start in range(0, len(requests), size):
-        chosen = requests[start : start + size]
-        lengths = offsets[chosen + 1] - offsets[chosen]
-        row = np.repeat(np.arange(len(chosen), dtype=np.int32), lengths)
-        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        at = np.repeat(offsets[chosen], lengths) + within
+        at, row = gather(offsets, requests[start : start + size])
         if sample is not None:
             draw, negatives = sample
-            kept = examples.label[at] | (draw.random(len(at)) < negatives / lengths[row])
+            kept = examples.label[at] | (draw.random(len(at)) < negatives / np.bincount(row)[row])
             at, row = at[kept], row[kept]
         yield examples.numeric[at], examples.categorical[at], row, examples.label[at]
 

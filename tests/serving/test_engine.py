@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import numpy as np
 import polars as pl
@@ -7,12 +8,14 @@ import pytest
 from components.candidates.examples import CandidateSettings, make_examples
 from components.contract import columns as c
 from components.contract.dataset import Dataset
+from components.contract.features import NUMERIC
 from components.contract.ranking import Ranker
 from components.contract.release import load
 from components.contract.retrieval import SOURCE_STEPS, RetrievalSettings
 from serving.engine import Engine
 from serving.payloads import Context, Instance
-from serving.store import SQLiteStore, StoredEvent
+from serving.rules.rules import parse_rules
+from serving.scoring import BLENDED, TREND, Budget
 
 pytestmark = pytest.mark.slow
 
@@ -20,11 +23,6 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def engine(small_release):
     return Engine(load(small_release))
-
-
-@pytest.fixture
-def live(small_release, tmp_path):
-    return Engine(load(small_release), SQLiteStore(tmp_path / "events.sqlite"))
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +33,6 @@ def dataset(small_release):
 def ask(engine, associate=None, **more):
     context = Context(time=engine.last_event + 60, **more.pop("context", {}))
     return engine.recommend([Instance(associate_id=associate, context=context, **more)])[0]
-
-
-def view(associate, page, time, number=0):
-    return StoredEvent(f"{associate}-{page}-{number}", associate, page, "view", time, "{}")
 
 
 def test_answers_have_the_contracts_shape(engine, dataset):
@@ -108,66 +102,6 @@ def test_a_batch_equals_its_parts(engine):
         )
 
 
-def test_an_event_changes_the_next_answer(live):
-    associate = live.examples()[0]
-    time = live.last_event + 30
-    top = ask(live, associate)["items"][0]["page_id"]
-    assert len(live.observe([view(associate, top, time)])) == 1
-    assert live.observe([view(associate, top, time)]) == []
-    assert top not in [item["page_id"] for item in ask(live, associate, limit=50)["items"]]
-
-
-def test_an_event_counts_in_the_trend_once(live):
-    associate, time = "new hire", live.last_event + 30
-    instance = Instance(context=Context(time=live.last_event + 60))
-    page = ask(live)["items"][-1]["page_id"]
-
-    def popularity():
-        requests, _ = live._requests([instance])
-        return float(live._counters.at(requests)["popularity"][0, live._page_row[page]])
-
-    before = popularity()
-    live.observe([view(associate, page, time, number) for number in range(3)])
-    assert popularity() == pytest.approx(before + 1)
-
-
-def test_a_restarted_server_knows_what_happened(small_release, tmp_path):
-    store = tmp_path / "events.sqlite"
-    first = Engine(load(small_release), SQLiteStore(store))
-    associate = first.examples()[0]
-    page = ask(first, associate)["items"][0]["page_id"]
-    first.observe([view(associate, page, first.last_event + 30)])
-    expected = ask(first, associate)
-    again = Engine(load(small_release), SQLiteStore(store))
-    found = ask(again, associate)
-    assert [i["page_id"] for i in found["items"]] == [i["page_id"] for i in expected["items"]]
-    np.testing.assert_allclose(
-        [i["score"] for i in found["items"]], [i["score"] for i in expected["items"]], atol=1e-5
-    )
-
-
-def test_a_forgotten_associate_is_a_stranger(live):
-    associate = live.examples()[0]
-    live.forget(associate)
-    answer = ask(live, associate)
-    assert answer["fallback"] == "cold_start"
-    stranger = ask(live)
-    assert [i["page_id"] for i in answer["items"]] == [i["page_id"] for i in stranger["items"]]
-
-
-def test_events_of_unknown_pages_and_people_do_no_harm(live):
-    found = live.observe([view("X", "no such page", live.last_event + 1), view("Y", "P00001", 5.0)])
-    assert len(found) == 2
-    assert ask(live, "X")["items"]
-
-
-def test_nothing_after_the_request_is_seen(live):
-    associate = live.examples()[0]
-    top = ask(live, associate)["items"][0]["page_id"]
-    live.observe([view(associate, top, live.last_event + 3600)])
-    assert ask(live, associate)["items"][0]["page_id"] == top
-
-
 def test_scores_equal_the_offline_path(small_release, engine, dataset):
     """The candidates step on a log in which everybody opens one more page, against the engine."""
     release = load(small_release)
@@ -193,20 +127,16 @@ def test_scores_equal_the_offline_path(small_release, engine, dataset):
     offline = Ranker(release.ranker).bind(examples.values)(examples.numeric, examples.categorical)
     asked = examples.requests[c.ASSOCIATE_ID].to_list()
     assert len(asked) > 100
-    scored, cold = engine.score([Instance(associate_id=a, context=Context(time=time)) for a in asked])
-    assert not any(cold)
+    scored = engine.score([Instance(associate_id=a, context=Context(time=time)) for a in asked])
+    assert not any(scored.asked.cold)
+    assert scored.fallback is None
     np.testing.assert_array_equal(examples.row, scored.row)
     np.testing.assert_array_equal(examples.page, scored.page)
     np.testing.assert_allclose(offline, scored.score, atol=1e-5)
 
 
 def test_the_releases_settings_are_used(engine):
-    assert engine._retriever.settings.history_decay == 0.7
-
-
-def test_a_server_without_a_store_takes_no_events(engine):
-    with pytest.raises(RuntimeError, match="keeps no events"):
-        engine.observe([view("A", "P00001", 1.0)])
+    assert engine._score._retriever.settings.history_decay == 0.7
 
 
 def test_the_oldest_and_the_latest_times_are_answered_with_numbers(engine, dataset):
@@ -225,32 +155,115 @@ def test_excluding_a_whole_list_leaves_another(engine):
     assert not set(first) & set(second)
 
 
-def test_a_given_history_is_in_the_order_of_time(engine, dataset):
-    early, late, unknown = str(dataset.page_ids[3]), str(dataset.page_ids[5]), "no such page"
-    time = engine.last_event + 60
-    plain = Instance(context=Context(time=time), history=[early, unknown, late])
-    timed = Instance(
-        context=Context(time=time),
-        history=[{"page_id": late, "time": time - 5}, {"page_id": early, "time": time - 9}],
+class Failing:
+    def __call__(self, *_, **__):
+        raise ValueError("broken")
+
+    shortlist = __call__
+
+
+def test_without_the_ranker_the_sources_answer(engine, monkeypatch):
+    monkeypatch.setattr(engine._score, "_ranker", Failing())
+    answer = ask(engine, engine.examples()[0])
+    assert answer["fallback"] == BLENDED
+    scores = [item["score"] for item in answer["items"]]
+    assert len(scores) == 10
+    assert scores == sorted(scores, reverse=True)
+    assert len({item["source"] for item in answer["items"]}) > 1
+
+
+def test_without_the_sources_the_trend_answers(engine, monkeypatch, dataset):
+    expected = ask(engine, engine.examples()[0], limit=100)
+    allowed = {item["page_id"] for item in expected["items"]}
+    real = engine._score._retriever
+    broken = Failing()
+    broken.allowed, broken.evidence = real.allowed, real.evidence
+    monkeypatch.setattr(engine._score, "_retriever", broken)
+    answer = ask(engine, engine.examples()[0])
+    assert answer["fallback"] == TREND
+    assert {item["source"] for item in answer["items"]} == {"trend_30d"}
+    assert {item["page_id"] for item in answer["items"]} <= allowed
+
+
+@pytest.mark.parametrize(
+    ("pace", "seconds", "fallback"), [(0.0, 60.0, None), (100.0, 60.0, BLENDED), (0.0, 0.0, TREND)]
+)
+def test_what_takes_too_long_is_left_out(engine, monkeypatch, pace, seconds, fallback):
+    monkeypatch.setattr(engine._score, "_pace", pace)
+    instance = Instance(associate_id=engine.examples()[0], context=Context(time=engine.last_event + 60))
+    answer = engine.recommend([instance], budget=Budget(seconds))[0]
+    assert answer["fallback"] == fallback
+    assert len(answer["items"]) == 10
+
+
+def test_one_slow_answer_does_not_silence_the_ranker_for_good(engine, monkeypatch):
+    monkeypatch.setattr(engine._score, "_pace", 1.0)
+    instance = Instance(associate_id=engine.examples()[0], context=Context(time=engine.last_event + 60))
+    found = [engine.recommend([instance], budget=Budget(10.0))[0]["fallback"] for _ in range(100)]
+    assert found[0] == BLENDED
+    assert found[-1] is None
+
+
+def test_an_explained_answer_says_what_moved_each_page(engine):
+    answer = ask(engine, engine.examples()[0], explain=True, limit=5)
+    assert answer["hidden"]["opened"] > 0
+    for item in answer["items"]:
+        assert item["moves"] == []
+        assert "trends" in item["contributions"]
+
+
+def test_carousels_hold_pages_once_and_start_with_the_list(engine):
+    answer = ask(engine, engine.examples()[0], carousels=True, limit=6)
+    rows = {row["key"]: row["items"] for row in answer["carousels"]}
+    assert rows["for_you"] == answer["items"]
+    pages = [item["page_id"] for items in rows.values() for item in items]
+    assert len(pages) == len(set(pages))
+    assert len(rows) > 1
+
+
+def test_a_rule_moves_a_page_and_is_named(engine):
+    associate = engine.examples()[0]
+    last = ask(engine, associate, limit=20)["items"][-1]["page_id"]
+    policy = engine.compile(parse_rules(json.dumps({"pins": [{"page": last, "name": "season"}]}).encode()))
+    instance = Instance(
+        associate_id=associate, context=Context(time=engine.last_event + 60), explain=True, limit=3
     )
-    future = Instance(context=Context(time=time), history=[{"page_id": late, "time": time + 1}])
-    requests, cold = engine._requests([plain, timed, future])
-    assert requests.history_page[:, :3].tolist() == [[5, 3, -1], [5, 3, -1], [-1, -1, -1]]
-    assert requests.history_time[1, :2].tolist() == [time - 5, time - 9]
-    assert requests.history_count.tolist() == [2, 2, 0]
-    assert (requests.seen_row.tolist(), sorted(requests.seen_page[:2].tolist())) == ([0, 0, 1, 1], [3, 5])
-    assert cold == [False, False, True]
+    first = engine.answer([instance], policy=policy).answers[0]["items"][0]
+    assert first["page_id"] == last
+    assert first["moves"] == [{"rule": "season", "effect": "pinned to 1"}]
+    assert ask(engine, associate)["items"][0]["page_id"] != last
 
 
-def test_attributes_asked_for_win(engine, dataset):
-    row = 4
-    own = dataset.associates.row(row, named=True)
-    time = engine.last_event + 60
+def test_the_record_of_an_answer_says_what_was_shown(engine):
+    associate = engine.examples()[0]
     instances = [
-        Instance(associate_id=own[c.ASSOCIATE_ID], context=Context(time=time)),
-        Instance(associate_id=own[c.ASSOCIATE_ID], context=Context(time=time, role="visitor")),
+        Instance(associate_id=associate, context=Context(time=engine.last_event + 60), explain=True, limit=4),
+        Instance(context=Context(time=engine.last_event + 60)),
     ]
-    requests, _ = engine._requests(instances)
-    assert requests.attributes["role"].tolist() == [own["role"], "visitor"]
-    assert requests.attributes["region"].tolist() == [own["region"]] * 2
-    assert requests.tenure_days[0] == pytest.approx((time - own["hired_at"]) / 86400)
+    batch = engine.answer(instances)
+    first, second = batch.records()
+    assert (first.request_id, first.associate_id, first.time) == (
+        batch.answers[0]["request_id"], associate, engine.last_event + 60,
+    )  # fmt: skip
+    body = json.loads(first.body)
+    shown = [(item["page_id"], item["position"], item["propensity"]) for item in body["items"]]
+    assert shown == [(item["page_id"], i, 1.0) for i, item in enumerate(batch.answers[0]["items"], 1)]
+    assert np.shape(body["features"]["numeric"]) == (4, len(NUMERIC))
+    assert second.associate_id == ""
+    assert "features" not in json.loads(second.body)
+
+
+def test_explored_places_have_their_propensity(small_release, engine):
+    exploring = Engine(load(small_release), exploration=0.5)
+    instance = Instance(associate_id=exploring.examples()[0], context=Context(time=exploring.last_event + 60))
+    usual = engine.recommend([instance.model_copy(update={"limit": 20})])[0]["items"]
+    batch = exploring.answer([instance] * 100)
+    below, seen = {item["page_id"] for item in usual[10:]}, 0
+    for answer, record in zip(batch.answers, batch.records(), strict=True):
+        last = answer["items"][-1]["page_id"]
+        explored = last != usual[9]["page_id"]
+        assert not explored or last in below
+        propensities = [item["propensity"] for item in json.loads(record.body)["items"]]
+        assert propensities == [*[1.0] * 9, 0.05 if explored else 0.5]
+        seen += explored
+    assert 25 < seen < 75

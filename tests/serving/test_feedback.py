@@ -4,7 +4,7 @@ from prometheus_client import REGISTRY
 
 from components.contract import columns as c
 from serving.feedback import FeedbackCounter
-from serving.store import StoredEvent
+from serving.stores.base import StoredEvent
 
 RELEASE = "20261124T120000-00abcd"
 

@@ -33,6 +33,13 @@ def test_defaults_and_the_contract_example():
     assert (one.context.shift, one.exclude, one.limit) == ("night", ["P1"], 10)
     (bare,) = parse_instances({"instances": [{}]}, SETTINGS)
     assert (bare.associate_id, bare.limit, bare.history) == (None, 10, [])
+    assert (bare.explain, bare.carousels, bare.context.locale) == (False, False, None)
+
+
+def test_what_may_be_asked_for_beside_the_list():
+    asked = {"explain": True, "carousels": True, "context": {"locale": "en-GB"}}
+    (one,) = parse_instances({"instances": [asked]}, SETTINGS)
+    assert (one.explain, one.carousels, one.context.locale) == (True, True, "en-GB")
 
 
 @pytest.mark.parametrize("time", [1795507200, 1795507200.0, 1795507200000, "2026-11-24T09:00:00+01:00"])
@@ -48,6 +55,8 @@ def test_times_may_be_text_seconds_or_milliseconds(time):
         ({"limit": 101}, "instances[0].limit: "),
         ({"limit": "5"}, "instances[0].limit: "),
         ({"limit": True}, "instances[0].limit: "),
+        ({"explain": 1}, "instances[0].explain: "),
+        ({"carousels": "true"}, "instances[0].carousels: "),
         ({"associate_id": 7}, "instances[0].associate_id: "),
         ({"associate_id": " "}, "instances[0].associate_id: "),
         ({"associate_id": "x" * 257}, "instances[0].associate_id: "),

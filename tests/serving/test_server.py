@@ -6,8 +6,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import httpx
 import pytest
@@ -17,16 +15,10 @@ from hypothesis import strategies as st
 from components.contract.release import current, load
 from serving.engine import Engine
 from serving.payloads import Context, Instance
+from tests.support.process import ROOT, free_port, serving, wait_until_ready
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
 PREDICT = "/v1/models/waymark:predict"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def start(*arguments: str, **environment: str) -> tuple[subprocess.Popen, int]:
@@ -41,20 +33,6 @@ def start(*arguments: str, **environment: str) -> tuple[subprocess.Popen, int]:
     return process, port
 
 
-def wait_until_ready(client: httpx.Client, process: subprocess.Popen, log: Path | None = None) -> None:
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            if client.get("/v2/health/ready").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        said = log.read_text()[-2000:] if log else ""
-        assert process.poll() is None, said
-        assert time.monotonic() < deadline, said
-        time.sleep(0.2)
-
-
 @pytest.fixture(scope="module")
 def home(small_release, tmp_path_factory):
     copy = tmp_path_factory.mktemp("served") / "home"
@@ -65,19 +43,10 @@ def home(small_release, tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(home, tmp_path_factory):
     log = tmp_path_factory.mktemp("log") / "stderr"
-    port = free_port()
-    with log.open("w") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "serving", "--home", str(home), "--port", str(port)],
-            cwd=ROOT,
-            stderr=stderr,
-        )
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            wait_until_ready(client, process, log)
-            client.log = log  # type: ignore[attr-defined]
-            yield client
-        process.terminate()
-        assert process.wait(timeout=30) in (0, -15)
+    # A busy machine is no reason to leave the ranker out.
+    with serving(home, "--log-level", "debug", log=log, WAYMARK_SERVING_DEADLINE_MS="60000") as client:
+        client.log = log  # type: ignore[attr-defined]
+        yield client
 
 
 @pytest.fixture(scope="module")

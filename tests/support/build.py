@@ -17,11 +17,12 @@ from components.contract.dataset import (
     PAGE_SCHEMA,
     Dataset,
 )
+from components.contract.eligibility import Eligibility
 from components.contract.examples import Examples
 from components.contract.features import CATEGORICAL, NUMERIC
 from components.contract.query_tower import QueryTower, Vocabulary
 from components.contract.requests import Requests
-from components.contract.retrieval import PATHS, SOURCES, Eligibility, RetrievalSettings, Retriever
+from components.contract.retrieval import PATHS, SOURCES, RetrievalSettings, Retriever
 from components.contract.sources import Neighbours, Vectors
 
 DAY = 86400.0

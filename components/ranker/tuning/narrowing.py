@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from components.contract.errors import WaymarkError
 from components.contract.examples import Examples
 from components.contract.features import CATEGORICAL, NUMERIC
+from components.contract.fusion import first_source, rank_features, reciprocal_rank, unlisted_score
 from components.contract.retrieval import SOURCES, RetrievalSettings
 
 _RANKS = [NUMERIC.index(f"{name}.rank") for name in SOURCES]
@@ -54,13 +55,10 @@ def narrow(examples: Examples, made: RetrievalSettings, wanted: RetrievalSetting
     numeric = examples.numeric[kept]
     categorical = examples.categorical[kept]
     rank = _rank(numeric)
-    listed = rank < quota
-    rank = np.where(listed, rank, quota)
-    numeric[:, _RANKS] = np.log1p(rank)
-    numeric[:, _AGREEMENT] = (rank < 10).sum(axis=1)
-    numeric[:, _FUSED] = (1 / (10 + rank.astype(np.float32))).sum(axis=1)
-    first = np.where(listed, rank, np.iinfo(np.int32).max).argmin(axis=1)
-    categorical[:, _FIRST_SOURCE] = np.where(listed.any(axis=1), first + 1, 0)
+    rank = np.minimum(rank, quota[:, None])
+    ranks, numeric[:, _AGREEMENT], numeric[:, _FUSED] = rank_features(rank)
+    numeric[:, _RANKS] = ranks.T
+    categorical[:, _FIRST_SOURCE] = first_source(rank, quota) + 1
     return replace(
         examples,
         numeric=numeric,
@@ -72,8 +70,8 @@ def narrow(examples: Examples, made: RetrievalSettings, wanted: RetrievalSetting
 
 
 def _rank(numeric: NDArray[np.float32]) -> NDArray[np.int32]:
-    """0-based ranks in every source's list, (N, S)."""
-    return np.rint(np.expm1(numeric[:, _RANKS])).astype(np.int32)
+    """0-based ranks in every source's list, (S, N)."""
+    return np.rint(np.expm1(numeric[:, _RANKS].T)).astype(np.int32)
 
 
 def _fused(examples: Examples, quota: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -82,8 +80,8 @@ def _fused(examples: Examples, quota: NDArray[np.int64]) -> NDArray[np.float32]:
     for start in range(0, len(fused), _CHUNK):
         part = np.asarray(examples.numeric[start : start + _CHUNK])
         rank = _rank(part)
-        scores = np.where(rank < quota, 1 / (60 + rank.astype(np.float32)), 0).sum(axis=1)
-        fused[start : start + _CHUNK] = scores + 1e-6 * (1 + part[:, _OPENED] / 100)
+        scores = np.where(rank < quota[:, None], reciprocal_rank(rank), 0).sum(axis=0)
+        fused[start : start + _CHUNK] = scores + unlisted_score(part[:, _OPENED], 100.0)
     return fused
 
 

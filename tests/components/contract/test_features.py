@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from components.contract import columns as c
 from components.contract.features import CATEGORICAL, NUMERIC, FeatureBuilder
 from components.contract.requests import requests_of_stage
-from components.contract.retrieval import SIGNALS, SOURCES, Shortlist
+from components.contract.retrieval import SCORES, SOURCES, Shortlist
 from components.contract.trends import empty_counters, openings
 from tests.support.build import DAY, HOUR, logs, make_dataset, make_requests, random_retriever
 
@@ -27,11 +27,10 @@ def every_page(requests, pages, scores=None, ranks=None):
     return Shortlist(
         row=row,
         page=page,
-        scores={
-            name: np.asarray((scores or {}).get(name, zero), np.float32) for name in (*SOURCES, *SIGNALS)
-        },
-        ranks={name: np.asarray((ranks or {}).get(name, last), np.int32) for name in SOURCES},
+        scores=np.array([(scores or {}).get(name, zero) for name in SCORES], np.float32),
+        ranks=np.array([(ranks or {}).get(name, last) for name in SOURCES], np.int32),
         source=np.full(batch * pages, -1, np.int32),
+        fused=np.zeros(batch * pages, np.float32),
     )
 
 
@@ -80,13 +79,16 @@ def test_columns_and_their_order(dataset):
 def test_every_feature_that_is_computed_has_its_column(dataset):
     requests = make_requests([MIDNIGHT])
     builder, shortlist = FeatureBuilder(dataset), every_page(requests, 5)
-    time = requests.time[shortlist.row]
-    computed = [
-        *builder._source_features(shortlist),
-        *builder._page_features(shortlist.page, time, np.full(5, np.inf)),
-        *builder._history_features(requests, shortlist.row, shortlist.page),
-    ]
-    assert sorted(computed) == sorted(NUMERIC)
+    row, page = shortlist.row, shortlist.page
+    found = np.full((len(NUMERIC), 5), np.nan, np.float32)
+    builder._source_features(found, shortlist)
+    builder._page_features(found, page, requests.time[row], np.full(5, np.inf))
+    builder._pair_features(found, requests, row, page)
+    found = np.concatenate(
+        [found[: NUMERIC.index("history_count")], builder._request_features(requests)[:, row]]
+    )
+    assert found.shape == (len(NUMERIC), 5)
+    assert np.isfinite(found).all()
     assert set(builder.values) == set(CATEGORICAL)
 
 
@@ -274,8 +276,9 @@ def test_no_candidates_give_no_rows(dataset):
         every_page(requests, 5),
         row=np.empty(0, np.int32),
         page=np.empty(0, np.int32),
-        ranks={name: np.empty(0, np.int32) for name in SOURCES},
+        ranks=np.empty((len(SOURCES), 0), np.int32),
         source=np.empty(0, np.int32),
+        fused=np.empty(0, np.float32),
     )
     found = FeatureBuilder(dataset)(requests, nothing, np.full(5, np.inf))
     assert found.numeric.shape == (0, len(NUMERIC))

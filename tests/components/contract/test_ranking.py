@@ -91,3 +91,12 @@ def test_other_features_are_refused(copy):
     (copy / "features.json").write_text(json.dumps(features))
     with pytest.raises(ReleaseError, match="takes other features than this version computes; train it again"):
         Ranker(copy)
+
+
+def test_what_candidates_share_does_not_matter(made):
+    """Alone, a candidate shares every number and code with all others there are."""
+    examples, path = made
+    bound = Ranker(path).bind(examples.values)
+    whole = bound(examples.numeric, examples.categorical)
+    alone = [bound(examples.numeric[n : n + 1], examples.categorical[n : n + 1])[0] for n in range(30)]
+    np.testing.assert_allclose(alone, whole[:30], atol=1e-6)

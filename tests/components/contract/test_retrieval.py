@@ -4,13 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.contract import columns as c
+from components.contract.eligibility import Eligibility
 from components.contract.errors import WaymarkError
 from components.contract.requests import requests_of_stage
 from components.contract.retrieval import (
     PATHS,
+    SCORES,
     SIGNALS,
     SOURCES,
-    Eligibility,
     RetrievalSettings,
     Retriever,
     load_retriever,
@@ -57,7 +58,11 @@ def dataset():
 def score(dataset, history=HISTORY, lists=None, vectors=None, trends=None, **settings):
     retriever = make_retriever(dataset, lists, vectors, **settings)
     requests = make_requests([100.0] * len(history), history)
-    return retriever.score(requests, trends or no_trends(len(history)))
+    return named(retriever.score(requests, trends or no_trends(len(history))))
+
+
+def named(scores):
+    return dict(zip(SCORES, scores, strict=True))
 
 
 def test_transitions_weigh_each_page_further_back(dataset):
@@ -118,8 +123,8 @@ def test_shortlist_unites_the_best_of_each_source(dataset):
     # Pages 0 and 1 are seen. Transitions' best is 2, content's is 4; page 3 fills the list.
     assert found.page.tolist() == [2, 3, 4]
     assert found.row.tolist() == [0, 0, 0]
-    assert found.ranks["transitions"].tolist() == [0, 1, 1]
-    assert found.ranks["content"].tolist() == [1, 1, 0]
+    assert found.ranks[SOURCES.index("transitions")].tolist() == [0, 1, 1]
+    assert found.ranks[SOURCES.index("content")].tolist() == [1, 1, 0]
     names = [SOURCES[i] if i >= 0 else None for i in found.source]
     assert names == ["transitions", None, "content"]
 
@@ -127,8 +132,11 @@ def test_shortlist_unites_the_best_of_each_source(dataset):
 def test_quota_is_a_ranks_ceiling(dataset):
     found = shortlist(dataset, lists={"transitions": FOLLOWS}, history=[[(0, 1.0)]], quota=2, shortlist=5)
     # After page 0: page 1, then 2. Pages 3 and 4 are in nobody's list but two_tower's.
-    assert dict(zip(found.page.tolist(), found.ranks["transitions"].tolist(), strict=True))[1] == 0
-    assert found.ranks["transitions"].max() == 2
+    assert (
+        dict(zip(found.page.tolist(), found.ranks[SOURCES.index("transitions")].tolist(), strict=True))[1]
+        == 0
+    )
+    assert found.ranks[SOURCES.index("transitions")].max() == 2
 
 
 def test_fused_reciprocal_rank_settles_who_stays(dataset):
@@ -158,6 +166,40 @@ def test_two_low_ranks_outweigh_one_first_place():
     assert retriever.shortlist(requests, no_trends(pages=16)).page.tolist() == [8]
 
 
+def test_a_blend_without_a_ranker_is_at_hand(dataset):
+    lists = {"transitions": [[0, 3, 2, 1, 0]] * 5, "ease": [[0, 0, 0, 2, 1]] * 5}
+    found = shortlist(dataset, lists=lists, history=[[(0, 1.0)]], **silent(transitions=3, ease=2))
+    fill = 1e-6
+    np.testing.assert_allclose(
+        found.fused, [1 / 60 + fill, 1 / 61 + fill, 1 / 62 + 1 / 60 + fill, 1 / 61 + fill], rtol=1e-6
+    )
+
+
+def test_pages_asked_for_are_candidates_if_they_may_be_shown(dataset):
+    retriever = make_retriever(dataset, {"transitions": FOLLOWS}, shortlist=1, **silent(transitions=2))
+    requests = make_requests([100.0] * 2, [HISTORY[0], []])
+    # Page 1 has been seen by the first.
+    wanted = np.array([0, 0, 1]), np.array([1, 4, 1])
+    found = retriever.shortlist(requests, no_trends(2), wanted=wanted)
+    pairs = list(zip(found.row.tolist(), found.page.tolist(), strict=True))
+    alone = retriever.shortlist(requests, no_trends(2))
+    kept = list(zip(alone.row.tolist(), alone.page.tolist(), strict=True))
+    assert kept == [(0, 2), (1, 4)]
+    assert pairs == [(0, 2), (0, 4), (1, 1), (1, 4)]
+    assert found.ranks[SOURCES.index("transitions")].tolist() == [0, 2, 2, 2]
+    assert found.source[0] == SOURCES.index("transitions")
+
+
+def test_what_may_be_shown_can_be_given(dataset):
+    retriever = make_retriever(dataset, {"transitions": FOLLOWS})
+    requests = make_requests([100.0], HISTORY)
+    allowed = np.array([[True, False, False, True, False]])
+    found = retriever.shortlist(requests, no_trends(), allowed, wanted=(np.array([0]), np.array([4])))
+    # Page 0, seen but allowed, is a candidate; page 4, wanted but not allowed, is not.
+    assert found.page.tolist() == [0, 3]
+    assert not found.scores[:, ~allowed].any()
+
+
 def test_source_is_the_one_that_ranks_a_page_highest(dataset):
     lists = {
         "transitions": [[0, 3, 2, 0, 0]] * 5,
@@ -181,9 +223,8 @@ def test_nobody_gets_an_empty_list(dataset):
 def test_scores_of_pages_that_must_not_be_shown_are_zero(dataset):
     trends = no_trends(popularity=[[9, 8, 1, 1, 1]])
     found = shortlist(dataset, trends, lists={"transitions": [[1, 1, 1, 1, 1]] * 5})
-    for name in (*SOURCES, *SIGNALS):
-        assert (found.scores[name][0, :2] == 0).all(), name
-    assert found.scores["popularity"].tolist() == [[0, 0, 1, 1, 1]]
+    assert (found.scores[:, 0, :2] == 0).all()
+    assert found.scores[SCORES.index("popularity")].tolist() == [[0, 0, 1, 1, 1]]
 
 
 def test_eligibility_by_time_role_and_retirement():
@@ -208,13 +249,15 @@ def test_evidence_names_the_page_that_said_most(dataset):
     )
     requests = make_requests([100.0, 100.0], [HISTORY[0], []])
     # For page 2: page 1 says 0.4, page 0 says 0.25 * 0.5; for page 1 only page 0 speaks.
-    assert retriever.evidence("transitions", requests, 0, 2) == 1
-    assert retriever.evidence("ease", requests, 0, 1) == 0
-    assert retriever.evidence("ease", requests, 0, 4) == -1
     # skip_gram for page 2: 0.8 from page 1, 0.6 * 0.9 from page 0.
-    assert retriever.evidence("skip_gram", requests, 0, 2) == 1
-    assert retriever.evidence("popularity", requests, 0, 2) == -1
-    assert retriever.evidence("transitions", requests, 1, 2) == -1
+    asked = [
+        ("transitions", 2, 1), ("ease", 1, 0), ("ease", 4, -1), ("skip_gram", 2, 1), ("popularity", 2, -1),
+        ("", 2, -1),
+    ]  # fmt: skip
+    page = np.array([page for _, page, _ in asked], np.int32)
+    source = np.array([SOURCES.index(name) if name else -1 for name, _, _ in asked], np.int32)
+    assert retriever.evidence(requests, 0, page, source).tolist() == [found for _, _, found in asked]
+    assert retriever.evidence(requests, 1, page, source).tolist() == [-1] * len(asked)
 
 
 @pytest.mark.parametrize(
@@ -300,10 +343,9 @@ def test_cutting_the_batch_changes_nothing(visits, size, keep):
             np.testing.assert_array_equal(found.row + rows.start, whole.row[at])
             np.testing.assert_array_equal(found.page, whole.page[at])
             np.testing.assert_array_equal(found.source, whole.source[at])
-            for name in SOURCES:
-                np.testing.assert_array_equal(found.ranks[name], whole.ranks[name][at])
-            for name in (*SOURCES, *SIGNALS):
-                np.testing.assert_allclose(found.scores[name], whole.scores[name][rows], rtol=1e-4, atol=1e-6)
+            np.testing.assert_array_equal(found.ranks, whole.ranks[:, at])
+            np.testing.assert_allclose(found.fused, whole.fused[at], rtol=1e-6)
+            np.testing.assert_allclose(found.scores, whole.scores[:, rows], rtol=1e-4, atol=1e-6)
 
 
 def test_lists_of_last_week_are_laid_over_todays_catalogue(dataset):
@@ -322,7 +364,7 @@ def test_lists_of_last_week_are_laid_over_todays_catalogue(dataset):
         eligibility=Eligibility(dataset.pages),
         settings=RetrievalSettings(),
     )
-    found = retriever.score(make_requests([1.0], [[(1, 0.5)]]), no_trends())
+    found = named(retriever.score(make_requests([1.0], [[(1, 0.5)]]), no_trends()))
     # P9, the only page after P1, is gone.
     assert not found["transitions"].any()
     assert found["skip_gram_last"].tolist() == [[0, 1, 0, 0, 0]]
@@ -333,9 +375,8 @@ def test_lists_of_last_week_are_laid_over_todays_catalogue(dataset):
 def test_load_puts_the_artifacts_together(tmp_path, dataset):
     folders = write_sources(dataset, tmp_path)
     retriever = load_retriever(dataset.pages, folders, RetrievalSettings())
-    found = retriever.score(make_requests([100.0], HISTORY), no_trends())
+    found = named(retriever.score(make_requests([100.0], HISTORY), no_trends()))
     lists = Neighbours.load(folders["transitions"] / "transitions.npz")
     expected = np.zeros(5)
     expected[lists.index[1]] = lists.score[1]
     np.testing.assert_allclose(found["transitions_last"][0], expected, rtol=1e-6)
-    assert set(found) == {*SOURCES, *SIGNALS}

@@ -245,3 +245,12 @@ def test_stage_replay_counts_all_earlier_interactions(visits):
         for row, time in enumerate(part.time):
             earlier = [visit[1] for visit in visits if visit[2] < time]
             assert counts["popularity"][row].tolist() == np.bincount(earlier, minlength=6).tolist()
+
+
+def test_counts_of_unknown_groups_are_those_of_nobody_known():
+    counters = TrendCounters(PAGES, {"role": ["", "cashier"]})
+    counters.add(log_of([(START, 0, "cashier", "day"), (START, 1, "pilot", "night")]))
+    found = counters.at(asked([(START, "cashier", "day"), (START, "pilot", "")]))
+    assert found["trend_role"][:, :2].tolist() == [[1, 0], [0, 1]]
+    # No shifts are known, so all share one.
+    assert found["trend_shift"][:, :2].tolist() == [[1, 1], [1, 1]]

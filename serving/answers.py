@@ -1,0 +1,87 @@
+"""Records what was answered, off the request's path, so that clicks can be joined to what was shown."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from serving.metrics import ANSWERS
+from serving.stores.base import Answer, Store, StoreError
+
+log = structlog.get_logger()
+_BATCH = 200
+_PAUSE = 0.5
+_GATHER = 0.05
+
+
+class Recorder:
+    """A thread that writes answers to the store in batches.
+
+    When the store is away for long, the oldest answers that wait are dropped, and counted: an
+    answer matters more than its record.
+
+    Parameters
+    ----------
+    store : Store
+    waiting : int
+        Most batches of answers that wait.
+    """
+
+    def __init__(self, store: Store, waiting: int = 10_000):
+        self._store = store
+        self._queue: queue.Queue[Callable[[], Sequence[Answer]]] = queue.Queue(waiting)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="record-answers", daemon=True)
+        self._thread.start()
+
+    def add(self, answers: Callable[[], Sequence[Answer]]) -> None:
+        """Take the answers of one request; ``answers`` is called later, in the recorder's thread."""
+        while True:
+            try:
+                self._queue.put_nowait(answers)
+                return
+            except queue.Full:
+                try:
+                    self._queue.get_nowait()
+                    ANSWERS.labels("dropped").inc()
+                except queue.Empty:
+                    continue
+
+    def stop(self) -> None:
+        """Write what waits, then end."""
+        self._stopping.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not (self._stopping.is_set() and self._queue.empty()):
+            answers = self._take()
+            while answers:
+                try:
+                    self._store.record(answers)
+                except StoreError:
+                    if self._stopping.is_set():
+                        ANSWERS.labels("dropped").inc(len(answers))
+                        return
+                    time.sleep(_PAUSE)
+                else:
+                    ANSWERS.labels("recorded").inc(len(answers))
+                    break
+
+    def _take(self) -> list[Answer]:
+        found: list[Answer] = []
+        try:
+            found.extend(self._queue.get(timeout=_PAUSE)())
+            # Many answers share a write.
+            time.sleep(_GATHER)
+            while len(found) < _BATCH:
+                found.extend(self._queue.get_nowait()())
+        except queue.Empty:
+            pass
+        except Exception:
+            log.exception("an answer could not be recorded")
+            ANSWERS.labels("dropped").inc()
+        return found

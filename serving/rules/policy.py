@@ -1,0 +1,304 @@
+"""The rules over one catalogue: what may be shown, what must be a candidate, and in which order.
+
+What hides a page always wins. Among what is left, pinned pages have their places, then mandatory
+ones that are due; the others follow by their boosted scores, the limit of topics and diversity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from components.contract import columns as c
+from components.contract.encoding import encode
+from components.contract.requests import Requests
+from serving.rules.due import Due, DueDates
+from serving.rules.rules import Rules
+from serving.rules.selection import View, Views
+from serving.rules.slots import Spread, place_apart, place_fixed
+from serving.rules.visibility import Visibility
+
+Completed = Sequence[Mapping[int, float]]
+Moves = dict[int, list[dict[str, str]]]
+# No rule of a list can have this name.
+MANDATORY = "mandatory"
+_HUGE = 1e38
+# Most pages with a date that one request puts on its shortlist.
+_MOST_DUE = 20
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """The order of n candidates of one request.
+
+    Attributes
+    ----------
+    order : array of int64, shape (k,)
+        Positions of candidates, best first; those that rules leave out are not in it.
+    moves : list of list of dict, length k
+        What rules did to each page of the order: ``rule`` and ``effect``.
+    due : array of float64, shape (n,)
+        When each candidate is due, epoch seconds; NaN where there is no date, and where the page
+        waits for a prerequisite that takes its place.
+    again : array of bool, shape (n,)
+        Completed before, and due again.
+    pinned : array of bool, shape (n,)
+        Has its place from a pin.
+    hidden : dict of str to int
+        How many pages each rule hides from the associate, of those that nothing but the release
+        decides on; empty unless asked for.
+    """
+
+    order: NDArray[np.int64]
+    moves: list[list[dict[str, str]]]
+    due: NDArray[np.float64]
+    again: NDArray[np.bool_]
+    pinned: NDArray[np.bool_]
+    hidden: dict[str, int] = field(default_factory=dict)
+
+
+class Policy:
+    """Rules, compiled.
+
+    Parameters
+    ----------
+    rules : Rules
+    pages : polars.DataFrame
+        The dataset's pages; P of them.
+    vectors : array of float32, shape (P, d), optional
+        By which pages are alike; without them there is no diversity.
+    """
+
+    def __init__(self, rules: Rules, pages: pl.DataFrame, vectors: NDArray[np.float32] | None = None):
+        self.rules = rules
+        self._ids: list[str] = pages[c.PAGE_ID].to_list()
+        self._topics, self._topic = encode(pages["topic"])
+        self._views = Views(rules, pages)
+        self._due = DueDates(rules, pages)
+        self._visibility = Visibility(rules, pages, self._views, self._due)
+        self._replaces = rules.prerequisites == "replace"
+        self._weight = 1.0 if vectors is None else rules.diversity.lambda_
+        self._vectors = np.empty((0, 0), np.float32)
+        if vectors is not None and self._weight < 1:
+            length = np.linalg.norm(vectors, axis=1, keepdims=True)
+            self._vectors = (vectors / np.where(length > 0, length, 1)).astype(np.float32)
+
+    @property
+    def arranges(self) -> bool:
+        """Whether more than scores and due dates may decide on the order of pages."""
+        rules = self.rules
+        return bool(rules.pins or rules.boosts or rules.topics.most or self._weight < 1 or self._replaces)
+
+    def allow(self, allowed: NDArray[np.bool_], requests: Requests, completed: Completed) -> None:
+        """Take away what rules hide, and give back what may be shown again.
+
+        Parameters
+        ----------
+        allowed : array of bool, shape (B, P)
+            Pages that are published, meant for the role and not yet opened (``Retriever.allowed``);
+            changed in place.
+        requests : Requests
+        completed : sequence of mapping of int to float, length B
+            Pages (rows) that each associate completed, and when last, epoch seconds. Completions at
+            or after the request's time are not looked at.
+        """
+        self._visibility.allow(allowed, requests, completed)
+
+    def wanted(
+        self, requests: Requests, completed: Completed, allowed: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Pages that must be candidates: pinned ones and those that are due.
+
+        Parameters
+        ----------
+        requests : Requests
+        completed : sequence of mapping of int to float, length B
+        allowed : array of bool, shape (B, P)
+            After :meth:`allow`; no other pages are returned.
+
+        Returns
+        -------
+        rows, pages : arrays of int32
+            Rows of requests and of pages, in this order, each pair once.
+        """
+        rows: list[int] = []
+        pages: list[int] = []
+        for i in range(len(requests)):
+            soon = self._soon(requests, i, self._due(requests, i, completed[i])).page
+            found = [page for _, page, _ in self._views(requests, i).pins]
+            found += soon[allowed[i, soon]][:_MOST_DUE].tolist()
+            if self._replaces and found:
+                missing = self._visibility.missing(requests, i, completed[i])
+                found = [self._visibility.instead(page, missing) for page in found]
+            kept = sorted({page for page in found if page >= 0 and allowed[i, page]})
+            rows += [i] * len(kept)
+            pages += kept
+        return np.array(rows, np.int32), np.array(pages, np.int32)
+
+    def arrange(
+        self,
+        requests: Requests,
+        i: int,
+        pages: NDArray[np.int32],
+        scores: NDArray[np.float32],
+        limit: int,
+        completed: Completed,
+        *,
+        explain: bool = False,
+    ) -> Arrangement:
+        """Order the candidates of request ``i``.
+
+        The answer to a smaller limit is the beginning of the answer to a larger one.
+
+        Parameters
+        ----------
+        requests : Requests
+        i : int
+        pages : array of int32, shape (n,)
+            Distinct, and all of them allowed (see :meth:`allow`).
+        scores : array of float32, shape (n,)
+        limit : int
+        completed : sequence of mapping of int to float, length B
+        explain : bool
+            Also count what is hidden.
+        """
+        view, dates = self._views(requests, i), self._due(requests, i, completed[i])
+        when = np.full(len(self._ids), np.nan)
+        when[dates.page] = dates.when
+        again = np.zeros(len(self._ids), bool)
+        again[dates.page] = dates.again
+        boosted = scores if view.factor is None else scores * view.factor[pages]
+        ranked = np.argsort(-boosted, kind="stable")
+        moves: Moves = {}
+        missing = self._visibility.missing(requests, i, completed[i]) if self._replaces else None
+        due = when[pages]
+        if missing is not None:
+            waits = self._visibility.waiting(missing)[pages]
+            due[waits] = np.nan
+            ranked = self._replace(ranked, pages, waits, missing, moves)
+        fixed, names = self._fix(view, self._soon(requests, i, dates), ranked, pages, missing)
+        if self.rules.topics.most is None and self._weight == 1:
+            order = place_fixed(ranked, fixed, limit)
+        else:
+            order = self._apart(ranked, fixed, limit, pages, boosted, moves)
+        for slot, place in enumerate(order):
+            if place in names:
+                _note(moves, place, names[place], f"pinned to {slot + 1}")
+            if again[pages[place]]:
+                _note(moves, place, "completed", "shown again: recertification is due")
+            for name, factor, selected in view.boosts:
+                if selected[pages[place]]:
+                    _note(moves, place, name, f"boosted x{factor:g}")
+        pinned = np.zeros(len(pages), bool)
+        pinned[[place for place, name in names.items() if name != MANDATORY]] = True
+        return Arrangement(
+            order=np.array(order, np.int64),
+            moves=[moves.get(place, []) for place in order],
+            due=due,
+            again=again[pages],
+            pinned=pinned,
+            hidden=self._visibility.hidden(requests, i, completed[i]) if explain else {},
+        )
+
+    def _soon(self, requests: Requests, i: int, dates: Due) -> Due:
+        """What is overdue or due soon, the earliest first."""
+        near = dates.take(dates.when <= requests.time[i] + self._due.window)
+        return near.take(near.when.argsort(kind="stable"))
+
+    def _replace(
+        self,
+        ranked: NDArray[np.int64],
+        pages: NDArray[np.int32],
+        waits: NDArray[np.bool_],
+        missing: NDArray[np.bool_],
+        moves: Moves,
+    ) -> NDArray[np.int64]:
+        """Put missing prerequisites in the place of the pages that ask for them.
+
+        A page whose prerequisite is no candidate, or stands higher, is left out.
+        """
+        if not waits.any():
+            return ranked
+        where = {page: place for place, page in enumerate(pages.tolist())}
+        found: dict[int, None] = {}
+        for place in ranked.tolist():
+            if waits[place]:
+                page = int(pages[place])
+                place = where.get(self._visibility.instead(page, missing), -1)
+                if place < 0 or place in found:
+                    continue
+                _note(moves, place, "prerequisites", f"in the place of {self._ids[page]}")
+            found.setdefault(place)
+        return np.array(list(found), np.int64)
+
+    def _fix(
+        self,
+        view: View,
+        soon: Due,
+        ranked: NDArray[np.int64],
+        pages: NDArray[np.int32],
+        missing: NDArray[np.bool_] | None,
+    ) -> tuple[dict[int, int], dict[int, str]]:
+        """Candidates by the place that they must have (from 0), and the rule that gives it to each."""
+        fixed: dict[int, int] = {}
+        names: dict[int, str] = {}
+        due = soon.page[soon.mandatory] if self.rules.mandatory.pin else soon.page[:0]
+        if not view.pins and not len(due):
+            return fixed, names
+        where = np.full(len(self._ids), -1)
+        where[pages[ranked]] = ranked
+
+        def fix(page: int, slot: int, name: str) -> bool:
+            page = page if missing is None else self._visibility.instead(page, missing)
+            place = int(where[page]) if page >= 0 else -1
+            if place < 0 or place in names:
+                return False
+            while slot in fixed:
+                slot += 1
+            fixed[slot], names[place] = place, name
+            return True
+
+        for slot, page, name in view.pins:
+            fix(page, slot, name)
+        # Pages that are no candidates need no closer look, unless others stand in for them.
+        left = self.rules.mandatory.most
+        for page in (due if missing is not None else due[where[due] >= 0]).tolist():
+            if not left:
+                break
+            left -= fix(page, 0, MANDATORY)
+        return fixed, names
+
+    def _apart(
+        self,
+        ranked: NDArray[np.int64],
+        fixed: dict[int, int],
+        limit: int,
+        pages: NDArray[np.int32],
+        boosted: NDArray[np.floating[Any]],
+        moves: Moves,
+    ) -> list[int]:
+        topics, topic = self.rules.topics, self._topic[pages]
+        spread = Spread(topic, topics.most, topics.first)
+        if self._weight < 1:
+            worth = np.nan_to_num(boosted.astype(np.float64), nan=-_HUGE, posinf=_HUGE, neginf=-_HUGE)
+            low, high = worth.min(initial=np.inf), worth.max(initial=-np.inf)
+            relevance = (worth - low) / (high - low) if high > low else np.ones(len(worth))
+            spread = Spread(topic, topics.most, topics.first, self._weight, relevance, self._vectors[pages])
+        order, passed = place_apart(ranked, fixed, limit, spread)
+        for place in passed:
+            _note(moves, place, "topics", f"moved down: {topics.most} of topic {self._topics[topic[place]]}")
+        if self._weight < 1:
+            plain = {place: slot for slot, place in enumerate(place_fixed(ranked, fixed, len(ranked)))}
+            for slot, place in enumerate(order):
+                if plain[place] != slot and place not in fixed.values() and place not in passed:
+                    _note(moves, place, "diversity", f"moved from {plain[place] + 1} to {slot + 1}")
+        return order
+
+
+def _note(moves: Moves, place: int, rule: str, effect: str) -> None:
+    moves.setdefault(place, []).append({"rule": rule, "effect": effect})

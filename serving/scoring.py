@@ -1,0 +1,195 @@
+"""From questions to scored candidates: history, shortlist, features, ranker, and what stands in for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from components.contract.features import FeatureBuilder, Features
+from components.contract.ranking import BoundRanker
+from components.contract.requests import Requests
+from components.contract.retrieval import SOURCES, Retriever, top
+from serving.catalogue import Catalogue
+from serving.guard import Guard
+from serving.history import Asked, ask
+from serving.live import LiveTrends
+from serving.metrics import CANDIDATES, STAGE
+from serving.payloads import MOST_EXCLUDED, MOST_ITEMS, Instance
+from serving.rules.policy import Policy
+
+log = structlog.get_logger()
+# Where no source names a page, and popularity and age alone put it on the shortlist.
+CATALOGUE = "catalogue"
+NO_STORE, BLENDED, TREND = "no_store", "blended", "trend"
+# As many candidates as a request may ask for and exclude: what is excluded never empties an answer.
+MOST_CANDIDATES = MOST_ITEMS + MOST_EXCLUDED
+# What the plainest answer goes by.
+_PLAIN = "trend_30d"
+_STAGES = {name: STAGE.labels(name) for name in ("history", "candidates", "features", "ranking")}
+_PLACES = [CANDIDATES.labels(name) for name in (CATALOGUE, *SOURCES)]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A batch of questions, their candidates and the scores; N candidates in all.
+
+    Attributes
+    ----------
+    asked : Asked
+    row, page, source : arrays of int32, shape (N,)
+        See ``Shortlist``.
+    score : array of float32, shape (N,)
+        Probability that the page is opened; under a fallback what the candidates were ordered by.
+    fallback : str or None
+        What was done without: ``NO_STORE``, ``BLENDED``, ``TREND``.
+    trends : dict of str to array of float32, shape (B, P)
+    opened : array of float64, shape (P,)
+        When each page was opened first, epoch seconds; inf for never.
+    features : Features or None
+        What the ranker saw.
+    """
+
+    asked: Asked
+    row: NDArray[np.int32]
+    page: NDArray[np.int32]
+    source: NDArray[np.int32]
+    score: NDArray[np.float32]
+    fallback: str | None
+    trends: dict[str, NDArray[np.float32]]
+    opened: NDArray[np.float64]
+    features: Features | None = None
+
+    @property
+    def requests(self) -> Requests:
+        """The requests that were built of the questions."""
+        return self.asked.requests
+
+
+@dataclass
+class Budget:
+    """Time that one call may take.
+
+    Parameters
+    ----------
+    seconds : float
+    started : float
+        ``time.monotonic()`` when the request came in.
+    """
+
+    seconds: float = float("inf")
+    started: float = field(default_factory=time.monotonic)
+
+    def left(self) -> float:
+        """Seconds; negative when it is spent."""
+        return self.started + self.seconds - time.monotonic()
+
+
+class Scorer:
+    """Shortlists and scores by one release.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+    live : LiveTrends
+    retriever : Retriever
+    features : FeatureBuilder
+    ranker : BoundRanker
+    guard : Guard, optional
+        The store's; without one the release alone counts.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        live: LiveTrends,
+        retriever: Retriever,
+        features: FeatureBuilder,
+        ranker: BoundRanker,
+        guard: Guard | None = None,
+    ):
+        self._catalogue, self._live, self._guard = catalogue, live, guard
+        self._retriever, self._features, self._ranker = retriever, features, ranker
+        # Seconds that features and ranking take for one candidate, as seen lately.
+        self._pace = 0.0
+
+    def __call__(self, instances: Sequence[Instance], policy: Policy, budget: Budget) -> Scored:
+        """Score a batch.
+
+        When time runs short, or the ranker fails, the candidates come by their fused ranks in the
+        sources (``BLENDED``); when there is none left, or the sources fail, by what is opened most
+        (``TREND``). Without the store the release's own history and trends serve (``NO_STORE``).
+        """
+        with _STAGES["history"].time():
+            activities, answered = None, True
+            if self._guard is not None:
+                activities, answered = self._guard.activity([one.associate_id for one in instances])
+            asked = ask(self._catalogue, instances, activities)
+        fallback = None if answered else NO_STORE
+        trends, opened = self._live.at(asked.requests)
+        allowed = self._retriever.allowed(asked.requests)
+        policy.allow(allowed, asked.requests, asked.completed)
+        plain = partial(self._plain, asked, allowed, trends, opened)
+        if budget.left() <= 0:
+            return plain()
+        try:
+            with _STAGES["candidates"].time():
+                wanted = policy.wanted(asked.requests, asked.completed, allowed)
+                shortlist = self._retriever.shortlist(asked.requests, trends, allowed=allowed, wanted=wanted)
+        except Exception:
+            log.exception("candidates failed")
+            return plain()
+        for place, count in enumerate(np.bincount(shortlist.source + 1)):
+            if count:
+                _PLACES[place].inc(int(count))
+        found = partial(
+            Scored, asked, shortlist.row, shortlist.page, shortlist.source, trends=trends, opened=opened
+        )
+        # The candidates by their fused ranks in the sources stand in for the ranker's order.
+        blended = partial(found, shortlist.fused, BLENDED)
+        if budget.left() < self._pace * len(shortlist.row):
+            # The estimate fades, or one slow answer would keep the ranker out for good.
+            self._pace *= 0.95
+            return blended()
+        try:
+            before = time.monotonic()
+            with _STAGES["features"].time():
+                features = self._features(asked.requests, shortlist, opened)
+            with _STAGES["ranking"].time():
+                score = self._ranker(features.numeric, features.categorical)
+            self._keep_pace(time.monotonic() - before, len(shortlist.row))
+        except Exception:
+            log.exception("ranking failed")
+            return blended()
+        return found(score, fallback, features=features)
+
+    def _keep_pace(self, seconds: float, candidates: int) -> None:
+        now = seconds / max(candidates, 1)
+        self._pace = now if self._pace == 0 else 0.9 * self._pace + 0.1 * now
+
+    def _plain(
+        self,
+        asked: Asked,
+        allowed: NDArray[np.bool_],
+        trends: dict[str, NDArray[np.float32]],
+        opened: NDArray[np.float64],
+    ) -> Scored:
+        """What is opened most lately among the pages that may be shown."""
+        value = np.where(allowed, trends[_PLAIN] + 1e-6 * (1 + trends["popularity"]), 0)
+        best, score = top(value, min(MOST_ITEMS + MOST_EXCLUDED, value.shape[1]))
+        row, place = np.nonzero(score > 0)
+        return Scored(
+            asked,
+            row.astype(np.int32),
+            best[row, place].astype(np.int32),
+            np.full(len(row), SOURCES.index(_PLAIN), np.int32),
+            score[row, place],
+            TREND,
+            trends,
+            opened,
+        )

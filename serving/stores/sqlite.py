@@ -1,0 +1,344 @@
+"""The embedded store: one SQLite file in WAL mode, for the processes of one machine."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from serving.stores.base import Activity, Answer, Entry, StoredEvent, StoreError
+from serving.stores.packing import id_hash
+from serving.stores.settings import DAY, StoreSettings
+from serving.stores.sqlfile import SQLFile
+from serving.stores.statements import ANSWER, END, ENTRY, ERASE, INSERT, JOINED, SCHEMA, VISITS
+
+_CHUNK = 5000
+
+
+class _Append:
+    """A call of :meth:`SQLiteStore.append` that waits for its commit."""
+
+    def __init__(self, events: Sequence[StoredEvent]):
+        self.events = events
+        self.added: list[Entry] = []
+        self.error: BaseException | None = None
+        self.done = False
+        # When it is done, or when it is to commit itself and what waits with it.
+        self.woken = threading.Event()
+
+
+class SQLiteStore:
+    """See :class:`serving.stores.base.Store`.
+
+    Parameters
+    ----------
+    path : Path or str
+        The database file; it and its folder are made when missing.
+    settings : StoreSettings, optional
+        From the environment when absent.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be opened or is no store.
+    """
+
+    def __init__(self, path: Path | str, settings: StoreSettings | None = None):
+        self._settings = settings or StoreSettings()
+        self._file = SQLFile(Path(path), self._settings.write_timeout_ms / 1e3)
+        self._waiting: list[_Append] = []
+        self._led = False
+        self._queueing = threading.Lock()
+        with self._file.transaction() as sql:
+            for statement in SCHEMA.split(";\n"):
+                sql.execute(statement)
+
+    def append(self, events: Sequence[StoredEvent]) -> list[Entry]:
+        """Add events; calls that come while another one's commit is written share the next."""
+        mine = _Append(events)
+        with self._queueing:
+            self._waiting.append(mine)
+            leads, self._led = not self._led, True
+        if not leads:
+            mine.woken.wait()
+        if not mine.done:
+            self._lead()
+        if mine.error is not None:
+            raise mine.error
+        return mine.added
+
+    def _lead(self) -> None:
+        """Commit all calls that wait, then let the first of those that came meanwhile lead."""
+        with self._file.writing:
+            with self._queueing:
+                calls, self._waiting = self._waiting, []
+            self._commit(calls)
+        with self._queueing:
+            if self._waiting:
+                self._waiting[0].woken.set()
+            else:
+                self._led = False
+        for call in calls:
+            call.woken.set()
+
+    def _commit(self, calls: Sequence[_Append]) -> None:
+        try:
+            with self._file.locked_transaction() as sql:
+                first = self._insert(sql, [event for call in calls for event in call.events])
+        except StoreError as error:
+            for call in calls:
+                call.error, call.done = error, True
+        except BaseException as error:
+            if len(calls) > 1:
+                # One call's bad value is not the others' fault.
+                for call in calls:
+                    self._commit([call])
+            else:
+                calls[0].error, calls[0].done = error, True
+        else:
+            for call in calls:
+                call.added = [
+                    Entry(event, first.pop(name))
+                    for event in call.events
+                    if (name := (event.event_id, event.associate_id)) in first
+                ]
+                call.done = True
+
+    def _insert(self, sql: sqlite3.Connection, events: Sequence[StoredEvent]) -> dict[tuple[str, str], bool]:
+        """Ids and associates of the new events, and whether each was a first engagement."""
+        now, (end,) = time.time(), sql.execute(END, ("log",)).fetchone()
+        sql.executemany(
+            INSERT, ((id_hash(event.event_id), now, *event, event.associate_id) for event in events)
+        )
+        sql.execute(VISITS, (end,))
+        added = sql.execute(
+            f"SELECT event_id, associate_id, v.position IS l.position {JOINED} WHERE l.position > ?", (end,)
+        )
+        return {(event_id, associate_id): bool(first) for event_id, associate_id, first in added}
+
+    def activity(self, associate_ids: Sequence[str]) -> list[Activity]:
+        """See :class:`serving.stores.base.Store`."""
+        found = {associate_id: Activity([], {}, False) for associate_id in associate_ids}
+        with self._file.reading() as sql:
+            for marks, part in _parts(list(found)):
+                rows = sql.execute(
+                    "SELECT associate_id, page_id, time, completed FROM visits "
+                    f"WHERE associate_id IN ({marks}) ORDER BY time, page_id",
+                    part,
+                )
+                for associate_id, page_id, visited, completed in rows:
+                    found[associate_id].visits.append((page_id, visited))
+                    if completed is not None:
+                        found[associate_id].completions[page_id] = completed
+                gone = sql.execute(
+                    f"SELECT associate_id FROM forgotten WHERE associate_id IN ({marks})", part
+                )
+                found |= {associate_id: Activity([], {}, True) for (associate_id,) in gone}
+        return [found[associate_id] for associate_id in associate_ids]
+
+    def read(self, after: str, limit: int) -> tuple[list[Entry], str]:
+        """See :class:`serving.stores.base.Store`."""
+        query = f"SELECT {ENTRY} WHERE l.position > ? AND row IS NOT NULL ORDER BY l.position LIMIT ?"
+        with self._file.reading() as sql:
+            rows = sql.execute(query, (int(after or 0), limit)).fetchall()
+            # Past what was trimmed at the end, too.
+            reached = rows[-1][0] if len(rows) == limit else sql.execute(END, ("log",)).fetchone()[0]
+        return _entries(rows), str(reached)
+
+    def end(self) -> str:
+        """See :class:`serving.stores.base.Store`."""
+        with self._file.reading() as sql:
+            return str(sql.execute(END, ("log",)).fetchone()[0])
+
+    def trim(self, before: float) -> int:
+        """See :class:`serving.stores.base.Store`; in short transactions, so that no writer waits long."""
+        deleted, now = 0, time.time()
+        drained = "position <= (SELECT settled FROM claims WHERE log = '{0}') AND arrived < ?"
+        some = "position IN (SELECT position FROM {0} WHERE {1} ORDER BY position LIMIT {2})"
+        erase = f"{ERASE} WHERE " + some.format("log", drained.format("log") + " AND row IS NOT NULL", _CHUNK)
+        delete = "DELETE FROM answers WHERE " + some.format("answers", drained.format("answers"), _CHUNK)
+        for statement in (erase, delete):
+            count = _CHUNK
+            while count == _CHUNK:
+                with self._file.transaction() as sql:
+                    count = sql.execute(statement, (before,)).rowcount
+                    deleted += count
+        with self._file.transaction() as sql:
+            sql.execute(
+                "DELETE FROM log WHERE row IS NULL AND position < "
+                "(SELECT position FROM log WHERE arrived >= ? ORDER BY position LIMIT 1)",
+                (now - self._settings.id_days * DAY,),
+            )
+            sql.execute("DELETE FROM visits WHERE touched < ?", (now - self._settings.activity_days * DAY,))
+            sql.execute("DELETE FROM documents WHERE until <= ?", (now,))
+            _delete_lists(sql, now)
+        return deleted
+
+    def forget(self, associate_id: str) -> None:
+        """See :class:`serving.stores.base.Store`; deleted bytes are overwritten."""
+        with self._file.transaction() as sql:
+            sql.execute("INSERT INTO forgotten VALUES (?) ON CONFLICT DO NOTHING", (associate_id,))
+            sql.execute(f"{ERASE} WHERE associate_id = ?", (associate_id,))
+            for table in ("visits", "answers", "lists"):
+                sql.execute(f"DELETE FROM {table} WHERE associate_id = ?", (associate_id,))
+        self._file.empty_log()
+
+    def forgotten(self) -> set[str]:
+        """See :class:`serving.stores.base.Store`."""
+        with self._file.reading() as sql:
+            return {row[0] for row in sql.execute("SELECT associate_id FROM forgotten")}
+
+    def claim(self, limit: int) -> tuple[list[Entry], str]:
+        """See :class:`serving.stores.base.Store`."""
+        query = (
+            f"SELECT {ENTRY} WHERE l.position > ? AND l.position <= ? AND row IS NOT NULL ORDER BY l.position"
+        )
+        rows, name = self._claim("log", "row IS NOT NULL", query, limit)
+        return _entries(rows), name
+
+    def settle(self, claim: str) -> None:
+        """See :class:`serving.stores.base.Store`."""
+        self._settle("log", claim)
+
+    def _claim(self, log: str, there: str, query: str, limit: int) -> tuple[list[Any], str]:
+        with self._file.transaction() as sql:
+            settled, reached, name = sql.execute(
+                "SELECT settled, reached, name FROM claims WHERE log = ?", (log,)
+            ).fetchone()
+            if not name:
+                (reached,) = sql.execute(
+                    f"SELECT max(position) FROM (SELECT position FROM {log} WHERE position > ? AND {there} "
+                    "ORDER BY position LIMIT ?)",
+                    (settled, limit),
+                ).fetchone()
+                if reached is None:
+                    return [], ""
+                # Random: a file restored from a copy gives its positions out again.
+                name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid4().hex[:12]}"
+                sql.execute("UPDATE claims SET reached = ?, name = ? WHERE log = ?", (reached, name, log))
+            return sql.execute(query, (settled, reached)).fetchall(), name
+
+    def _settle(self, log: str, claim: str) -> None:
+        with self._file.transaction() as sql:
+            sql.execute(
+                "UPDATE claims SET settled = reached, name = '' WHERE log = ? AND name = ? AND name != ''",
+                (log, claim),
+            )
+
+    def record(self, answers: Sequence[Answer]) -> None:
+        """See :class:`serving.stores.base.Store`."""
+        now = time.time()
+        with self._file.transaction() as sql:
+            sql.executemany(
+                "INSERT INTO answers (arrived, request_id, associate_id, time, body) SELECT ?, ?, ?, ?, ? "
+                "WHERE NOT EXISTS (SELECT 1 FROM forgotten WHERE associate_id = ?) "
+                "ON CONFLICT (request_id) DO NOTHING",
+                ((now, *answer, answer.associate_id) for answer in answers),
+            )
+
+    def claim_answers(self, limit: int) -> tuple[list[Answer], str]:
+        """See :class:`serving.stores.base.Store`."""
+        query = f"SELECT {ANSWER} WHERE position > ? AND position <= ? ORDER BY position"
+        rows, name = self._claim("answers", "TRUE", query, limit)
+        return [Answer(*row) for row in rows], name
+
+    def settle_answers(self, claim: str) -> None:
+        """See :class:`serving.stores.base.Store`."""
+        self._settle("answers", claim)
+
+    def answer(self, request_id: str) -> Answer | None:
+        """See :class:`serving.stores.base.Store`."""
+        with self._file.reading() as sql:
+            row = sql.execute(f"SELECT {ANSWER} WHERE request_id = ?", (request_id,)).fetchone()
+        return Answer(*row) if row else None
+
+    def recent_answers(self, associate_id: str, limit: int) -> list[Answer]:
+        """See :class:`serving.stores.base.Store`."""
+        query = f"SELECT {ANSWER} WHERE associate_id = ? ORDER BY position DESC LIMIT ?"
+        with self._file.reading() as sql:
+            return [Answer(*row) for row in sql.execute(query, (associate_id, limit))]
+
+    def put(self, key: str, value: bytes, *, seconds: float | None = None) -> None:
+        """See :class:`serving.stores.base.Store`."""
+        until = None if seconds is None else time.time() + seconds
+        with self._file.transaction() as sql:
+            sql.execute("REPLACE INTO documents VALUES (?, ?, ?)", (key, value, until))
+
+    def put_if(self, key: str, value: bytes, expected: bytes | None) -> bool:
+        """See :class:`serving.stores.base.Store`."""
+        with self._file.transaction() as sql:
+            if _document(sql, key) != expected:
+                return False
+            sql.execute("REPLACE INTO documents VALUES (?, ?, NULL)", (key, value))
+            return True
+
+    def get(self, key: str) -> bytes | None:
+        """See :class:`serving.stores.base.Store`."""
+        with self._file.reading() as sql:
+            return _document(sql, key)
+
+    def put_lists(self, release: str, lists: Mapping[str, bytes]) -> None:
+        """See :class:`serving.stores.base.Store`."""
+        with self._file.transaction() as sql:
+            _delete_lists(sql, time.time())
+            sql.execute("REPLACE INTO releases VALUES (?, NULL)", (release,))
+            sql.executemany(
+                "REPLACE INTO lists SELECT ?, ?, ? "
+                "WHERE NOT EXISTS (SELECT 1 FROM forgotten WHERE associate_id = ?)",
+                ((release, associate_id, value, associate_id) for associate_id, value in lists.items()),
+            )
+
+    def lists(self, release: str, associate_ids: Sequence[str]) -> list[bytes | None]:
+        """See :class:`serving.stores.base.Store`."""
+        found: dict[str, bytes] = {}
+        with self._file.reading() as sql:
+            for marks, part in _parts(list(set(associate_ids))):
+                found |= sql.execute(
+                    "SELECT associate_id, value FROM lists JOIN releases USING (release) "
+                    f"WHERE release = ? AND ifnull(until, ?) >= ? AND associate_id IN ({marks})",
+                    (release, now := time.time(), now, *part),
+                )
+        return [found.get(associate_id) for associate_id in associate_ids]
+
+    def retire_lists(self, release: str, seconds: float) -> None:
+        """See :class:`serving.stores.base.Store`."""
+        with self._file.transaction() as sql:
+            sql.execute("UPDATE releases SET until = ? WHERE release = ?", (time.time() + seconds, release))
+            _delete_lists(sql, time.time())
+
+    def ping(self) -> None:
+        """See :class:`serving.stores.base.Store`."""
+        with self._file.reading() as sql:
+            sql.execute("SELECT 1 FROM claims").fetchone()
+
+    def close(self) -> None:
+        """See :class:`serving.stores.base.Store`."""
+        self._file.close()
+
+
+def _parts(ids: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Placeholders and ids, as many at a time as a statement may hold."""
+    for at in range(0, len(ids), _CHUNK):
+        part = ids[at : at + _CHUNK]
+        yield ",".join("?" * len(part)), part
+
+
+def _entries(rows: Sequence[tuple[Any, ...]]) -> list[Entry]:
+    return [Entry(StoredEvent(*event), bool(first)) for _, *event, first in rows]
+
+
+def _document(sql: sqlite3.Connection, key: str) -> bytes | None:
+    row = sql.execute(
+        "SELECT value FROM documents WHERE key = ? AND ifnull(until > ?, TRUE)", (key, time.time())
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _delete_lists(sql: sqlite3.Connection, now: float) -> None:
+    gone = "SELECT release FROM releases WHERE until <= ?"
+    sql.execute(f"DELETE FROM lists WHERE release IN ({gone})", (now,))
+    sql.execute("DELETE FROM releases WHERE until <= ?", (now,))

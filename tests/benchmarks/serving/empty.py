@@ -1,0 +1,31 @@
+"""A KServe server whose predict returns at once, as quiet as ours: what the framework alone costs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+# KServe reads the command line when it is imported.
+_PORT, sys.argv = int(sys.argv[-1]), sys.argv[:1]
+
+from kserve import Model, ModelServer  # noqa: E402
+
+
+class Empty(Model):
+    """Knows nothing, fast."""
+
+    def __init__(self) -> None:
+        super().__init__("waymark")
+        self.ready = True
+
+    async def predict(self, payload: Any, headers: Any = None, *_: Any) -> dict[str, Any]:
+        """Answer without looking."""
+        return {"predictions": []}
+
+
+if __name__ == "__main__":
+    server = ModelServer(http_port=_PORT, workers=1, enable_grpc=False, enable_latency_logging=False)
+    for name in ("kserve", "kserve.trace", "uvicorn", "uvicorn.access", "uvicorn.error"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    server.start([Empty()])
