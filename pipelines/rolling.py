@@ -1,8 +1,9 @@
 """The ``rolling`` protocol: the log in order, sources and ranker refitted again and again.
 
 ``live`` fits once and walks on; here everything is fitted anew before each stretch of the log, on what was
-known then, as the product's own schedule does. So nearly the whole log is judged, and with it the first
-pages of nearly everybody.
+known then, as the product's own schedule does. Before the first fit there is no ranker, and the blend of the
+sources answers: the trends, above all, which need no fit. So the whole log is judged, and with it everybody's
+first page.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from components.contract import columns as c
 from components.contract.dataset import Dataset
 from components.contract.errors import DataError
 from components.contract.examples import Examples
+from components.contract.features import NUMERIC
 from components.contract.ranking import Ranker
 from components.evaluate.evaluation import judge_scores, ranker_scores
 from components.ranker import step as ranker
@@ -28,12 +30,14 @@ from pipelines.protocol import make_examples, prepare, with_protocol, write_repo
 
 # Share of the known log, its latest, that the ranker learns from: a quarter, as the shipped quantiles say.
 _TRAIN_SHARE = 0.25
+_BLEND = NUMERIC.index("fused_rank")
 
 
 def stretches(times: NDArray[np.float64], refits: int) -> list[tuple[float, float, float]]:
     """When the ranker's requests, the judged requests and what follows them begin, for each refit.
 
-    The log is cut into ``refits + 1`` parts with as many interactions each; each but the first is judged.
+    The log is cut into ``refits + 1`` parts with as many interactions each; a fit comes before each but the
+    first.
 
     Raises
     ------
@@ -54,6 +58,12 @@ def stretches(times: NDArray[np.float64], refits: int) -> list[tuple[float, floa
     known = [ordered[: np.searchsorted(ordered, cut)] for cut in cuts]
     trains = [float(np.quantile(part, 1 - _TRAIN_SHARE)) for part in known]
     return list(zip(trains, cuts, ends, strict=True))
+
+
+def _shares(examples: Examples) -> NDArray[np.float32]:
+    """Each candidate's share of its request's fused ranks: the blend's stand-in for a probability."""
+    fused = examples.numeric[:, _BLEND]
+    return fused / np.bincount(examples.row, fused)[examples.row].astype(np.float32)
 
 
 def evaluate_rolling(
@@ -88,19 +98,23 @@ def evaluate_rolling(
     dataset, content = prepare(data, chosen, work, progress)
     whole = Dataset.load(dataset)
     times = whole.column(c.TIME)
+    parts = stretches(times, refits)
     judged, scores = [], []
-    for number, (train, start, end) in enumerate(stretches(times, refits)):
-        folder = work / f"refit_{number}"
+    for number, (train, start, end) in enumerate([(-np.inf, -np.inf, parts[0][1]), *parts]):
+        folder = work / f"fit_{number}"
         # Neither step looks at what is later; leaving it out saves time.
         stage = np.searchsorted([train, start], times, side="right").astype(np.int8)
         known = whole.interactions.with_columns(pl.Series(c.STAGE, stage)).filter(pl.col(c.TIME) < end)
         replace(whole, interactions=known).save(folder / "dataset")
-        for of, name in ((c.TRAIN, "training"), (c.HOLDOUT, "holdout")):
-            make_examples(folder / "dataset", content, of, folder / name, chosen, progress)
-        progress(f"ranker, {folder.name}")
-        ranker.run(folder / "training" / "examples", folder / "ranker", chosen)
+        make_examples(folder / "dataset", content, c.HOLDOUT, folder / "holdout", chosen, progress)
         examples = Examples.load(folder / "holdout" / "examples")
         judged.append(examples)
+        if number == 0:
+            scores.append(_shares(examples))
+            continue
+        make_examples(folder / "dataset", content, c.TRAIN, folder / "training", chosen, progress)
+        progress(f"ranker, {folder.name}")
+        ranker.run(folder / "training" / "examples", folder / "ranker", chosen)
         scores.append(ranker_scores(Ranker(folder / "ranker"), examples))
     progress("evaluate")
     # The parts follow each other, so joining them in time order keeps the candidates' order.

@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -39,9 +40,10 @@ def rolling(small_academy, tmp_path_factory):
 @pytest.mark.slow
 def test_every_stretch_is_judged_once(rolling):
     found, work = rolling
-    parts = [Examples.load(work / f"refit_{number}" / "holdout" / "examples") for number in (0, 1)]
+    parts = [Examples.load(work / f"fit_{number}" / "holdout" / "examples") for number in range(3)]
     assert found["two_stage"]["requests"] == sum(map(len, parts))
-    assert parts[0].requests["time"].max() < parts[1].requests["time"].min()
+    for before, after in pairwise(parts):
+        assert before.requests["time"].max() < after.requests["time"].min()
     assert (found["protocol"], found["refits"], set(found["sources"])) == ("rolling", 2, set(SOURCES))
     assert 0 < found["two_stage"]["ndcg"] < 1
     assert "Protocol rolling" in (work / "report.html").read_text()
@@ -49,10 +51,21 @@ def test_every_stretch_is_judged_once(rolling):
 
 
 @pytest.mark.slow
-def test_nothing_later_is_in_a_refit(rolling):
-    """What a refit fits on ends before the first request that it is judged on."""
+def test_nothing_later_is_in_a_fit(rolling):
+    """What is fitted on ends before the first request that it is judged on."""
     _, work = rolling
-    known = Dataset.load(work / "refit_0" / "dataset")
-    first = Examples.load(work / "refit_0" / "holdout" / "examples").requests["time"].min()
+    known = Dataset.load(work / "fit_1" / "dataset")
+    first = Examples.load(work / "fit_1" / "holdout" / "examples").requests["time"].min()
     assert known.before(c.HOLDOUT)[c.TIME].max() < first
     assert known.before(c.TRAIN)[c.TIME].max() < known.before(c.HOLDOUT)[c.TIME].max()
+
+
+@pytest.mark.slow
+def test_before_the_first_fit_the_blend_answers(rolling):
+    _, work = rolling
+    first = Examples.load(work / "fit_0" / "holdout" / "examples")
+    assert not (work / "fit_0" / "ranker").exists()
+    learned = [first.sources.index(name) for name in ("transitions", "ease", "two_tower")]
+    # What is learned from others has nothing to say; the trends have.
+    assert (first.source_top[:, learned] < 0).all()
+    assert (first.source_top[-1, first.sources.index("trend_30d")] >= 0).any()
