@@ -17,7 +17,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_USE_LEGACY_KERAS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench bench-quality images images-test manifests lock compile clean
+.PHONY: help setup run test lint format bench bench-quality bench-serving bench-data images images-test manifests lock compile clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' "$(ROOT)Makefile" | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -31,7 +31,8 @@ run: setup  ## Make the sample academy, train the first release, serve it on POR
 	@$(RUN) { [ -e "$(HOME_DIR)/current" ] || $(PYTHON_BIN) -m pipelines run bootstrap --data "$(DATA)" --home "$(HOME_DIR)"; }
 	@$(RUN) exec $(PYTHON_BIN) -m serving --home "$(HOME_DIR)" --port $(PORT)
 
-test: setup  ## Run all tests
+test: setup  ## Run all tests; installs Redis and Chromium for them on Debian
+	@"$(ROOT)tools/test-programs.sh"
 	@$(RUN) $(PYTHON_BIN) -m pytest $(ARGS)
 
 lint: setup  ## Check style and types
@@ -45,6 +46,12 @@ bench: setup  ## Measure speed and memory, as ratios against a baseline in the s
 
 bench-quality: setup  ## Measure peers side by side: make bench-quality [DATA=... PROTOCOL=lastout|live]; makes .venv-peers
 	@$(RUN) $(PYTHON_BIN) -m tests.benchmarks.quality --data "$(DATA)" --protocol $(PROTOCOL) --out "$(WORK)/quality/$(PROTOCOL)"
+
+bench-serving: setup  ## Measure the server beside an empty one, and fuzz it: make bench-serving [BENCH_HOME=...]
+	@$(RUN) $(PYTHON_BIN) -m tests.benchmarks.serving --out "$(WORK)/bench" $(ARGS)
+
+bench-data: setup  ## Measure the data path on logs of 1, 10 and 50 million events, and a million lists (an hour, 8 GB of disk)
+	@$(RUN) $(PYTHON_BIN) -m tests.benchmarks.data --out "$(WORK)/bench-data" $(ARGS)
 
 images: ## Build the container images: make images [REGISTRY=... TAG=... BASE=... GPU=1]
 	@$(RUN) REGISTRY="$(REGISTRY)" TAG="$(TAG)" BASE="$(BASE)" GPU="$(GPU)" tools/images/build.sh

@@ -91,7 +91,7 @@ class Needs:
         Tries after the first, one, two, four, ... minutes later. A step that fails for a reason
         (configure, validate, gate) would fail again.
     cached : bool
-        False for what reads or changes HOME, which the cache's key cannot see.
+        False for what reads or changes HOME's releases, which the cache's key cannot see.
     home, gpu, webhook : bool
         The volume HOME, GPUs where the site has them, the webhook's URL.
     """
@@ -109,10 +109,11 @@ class Needs:
 # Enough for a million associates; memory of the steps that read the log grows with it (docs/runbook.md).
 NEEDS = {
     "configure": Needs("100m", "512Mi", 0.5, retries=0, cached=False),
-    # Data may lie on the same volume as HOME.
+    # It reads HOME/feedback, which like the data belongs to the run's date.
     "ingest": Needs("2", "8Gi", 4, home=True),
     "validate": Needs("2", "8Gi", 4, retries=0, cached=False, home=True, webhook=True),
-    "preprocess": Needs("4", "16Gi", 8),
+    # Cached all the same: what it keeps in HOME changes how long it takes, not what it finds.
+    "preprocess": Needs("4", "16Gi", 8, home=True),
     "transitions": Needs("2", "8Gi", 4),
     "neighbours": Needs("2", "8Gi", 4),
     "skip-gram": Needs("4", "8Gi", 8),
@@ -122,6 +123,7 @@ NEEDS = {
     "candidates": Needs("4", "16Gi", 8),
     "ranker": Needs("4", "16Gi", 12, gpu=True),
     "evaluate": Needs("2", "8Gi", 4, cached=False, home=True),
+    "lists": Needs("2", "4Gi", 4),
     "smoke": Needs("1", "8Gi", 1),
     "gate": Needs("100m", "1Gi", 0.5, retries=0, cached=False, home=True, webhook=True),
     "release": Needs("1", "4Gi", 2, cached=False, home=True),

@@ -6,7 +6,7 @@ figure sees the future. Content similarity learns from page texts alone and is f
 
 Caching: the server's cache key holds a step's parameters, not the data behind a path. ``configure``
 puts the run's date into the settings, which every step takes, so a step is reused only by runs of
-the same date; what reads or changes HOME is never reused (``pipelines.placement``).
+the same date; what reads or changes HOME's releases is never reused (``pipelines.placement``).
 """
 
 from collections.abc import Mapping
@@ -21,6 +21,7 @@ from components.content_similarity.component import content_similarity
 from components.contract.columns import EVERYTHING, HOLDOUT, TRAIN
 from components.evaluate.component import evaluate, gate, smoke
 from components.ingest.component import ingest
+from components.lists.component import lists
 from components.neighbours.component import neighbours
 from components.preprocess.component import preprocess
 from components.ranker.component import ranker
@@ -75,10 +76,11 @@ class Ranker(NamedTuple):
 def prepare(data: str, home: str, settings: dict[str, Any], date: str, beam_runner: str) -> Prepared:
     """Turn the input tables into a dataset."""
     configured = place(configure(settings=settings, date=date, beam_runner=beam_runner))
-    tables = place(ingest(data=data, settings=configured.output))
+    tables = place(ingest(data=data, home=home, settings=configured.output))
     checked = place(validate(tables=tables.outputs["tables"], home=home, settings=configured.output))
     # Preprocessing waits for the verdict on the data: an anomaly stops the run here.
-    dataset = place(preprocess(tables=tables.outputs["tables"], settings=configured.output)).after(checked)
+    read = preprocess(tables=tables.outputs["tables"], home=home, settings=configured.output)
+    dataset = place(read).after(checked)
     return Prepared(
         dataset=dataset.outputs["dataset"],
         statistics=checked.outputs["statistics"],
@@ -189,6 +191,7 @@ def deliver(
 ) -> None:
     """Pass the gate, then make all parts one release; a gate that holds it back ends the run in red."""
     trend = place(trending(dataset=dataset, before_stage=EVERYTHING, settings=settings))
+    listed = place(lists(dataset=dataset, two_tower=two_tower, settings=settings))
     tried = place(
         smoke(
             dataset=dataset,
@@ -217,6 +220,7 @@ def deliver(
             holdout_skip_gram=holdout_skip_gram,
             holdout_two_tower=holdout_two_tower,
             ranker=ranker,
+            lists=listed.outputs["lists"],
             evaluation=evaluation,
             statistics=statistics,
             verdict=verdict.outputs["verdict"],

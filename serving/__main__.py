@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -74,6 +76,9 @@ def _check_free(host: str, port: int) -> None:
 
 
 def _start(home: Path | None, release: Path | None, host: str, port: int, address: str | None) -> None:
+    # Before NumPy is imported. A request's products are small: threads would cost more than they save,
+    # and take the cores from other requests.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from components.contract.release import load
     from serving.settings import read_settings
 
@@ -84,23 +89,26 @@ def _start(home: Path | None, release: Path | None, host: str, port: int, addres
     from kserve.model_server import app
 
     from serving import events, http, portal
+    from serving.metrics import timed
     from serving.model import NAME, Recommender, Server
+    from serving.periodic import Periodic
     from serving.releases import Watcher
     from serving.rules import routes as rules
     from serving.service import Service
     from serving.stores import open_store
+    from serving.stores.drain import drain
 
     if address is None and home is not None:
         address = str(home / "store" / "events.sqlite")
-    service = Service(found, open_store(address) if address else None, settings)
+    service = Service(found, timed(open_store(address)) if address else None, settings)
     _name_release(lambda: service.engine.name)
     model = Recommender(service, settings)
     model.load()
-    http.install(app, settings, lambda: service.engine.name)
+    http.install(app, settings, lambda: service.engine.name, store=bool(address))
     app.router.routes.insert(0, http.predict_route(NAME, model.predict))
     portal.install(app, service, home)
-    app.include_router(rules.routes(service))
     if address:
+        app.include_router(rules.routes(service))
         app.include_router(events.routes(service, settings))
     server = Server(host, port)
     # KServe logs every 4xx with its stack; failures of our own are logged where they happen.
@@ -116,14 +124,19 @@ def _start(home: Path | None, release: Path | None, host: str, port: int, addres
         f"  Or     curl -s localhost:{port}/v1/models/waymark:predict "
         f'-d \'{{"instances": [{{"associate_id": "{example[0]}"}}]}}\'\n\n'
     )
-    watcher = Watcher(home, found.name, service.change, settings.reload_seconds) if home else None
-    if watcher:
-        watcher.start()
+    rounds = []
+    if home:
+        watcher = Watcher(home, found.name, service.change)
+        rounds.append(Periodic("watch releases", settings.reload_seconds, watcher.look))
+    # A store that pods share is drained by a job of its own.
+    if home and address and "://" not in address and settings.drain_seconds:
+        work = partial(drain, open_store(address), home / "feedback")
+        rounds.append(Periodic("drain", settings.drain_seconds, work))
     try:
         server.start([model])
     finally:
-        if watcher:
-            watcher.stop()
+        for one in rounds:
+            one.stop()
         service.stop()
 
 

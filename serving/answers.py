@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from serving.errors import located
 from serving.metrics import ANSWERS
 from serving.stores.base import Answer, Store, StoreError
 
@@ -81,7 +82,7 @@ class Recorder:
                 found.extend(self._queue.get_nowait()())
         except queue.Empty:
             pass
-        except Exception:
-            log.exception("an answer could not be recorded")
+        except Exception as error:
+            log.error("an answer could not be recorded", **located(error))
             ANSWERS.labels("dropped").inc()
         return found

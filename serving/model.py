@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +15,13 @@ import structlog
 from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer
 
 from serving.auth import only_own
+from serving.bodies import read_json
 from serving.errors import RequestError
 from serving.metrics import LATENCY, AnswerMetrics
 from serving.payloads import parse_instances
 from serving.service import Service
 from serving.settings import ServingSettings
+from serving.wire import BoundedProtocol
 
 log = structlog.get_logger()
 NAME = "waymark"
@@ -73,7 +76,9 @@ class Recommender(Model):
         v2 = isinstance(payload, InferRequest)
         instances = parse_instances(_from_v2(payload) if v2 else payload, self._settings)
         only_own([instance.associate_id for instance in instances], "instances")
-        recommend = functools.partial(self._service.recommend, instances, started=started)
+        # The context holds the request's id, for the log.
+        context = contextvars.copy_context()
+        recommend = functools.partial(context.run, self._service.recommend, instances, started=started)
         answers = await asyncio.get_running_loop().run_in_executor(self._thread, recommend)
         # The release that answered: another may be current by now.
         LATENCY.labels(answers[0]["release"]).observe(time.monotonic() - started)
@@ -97,6 +102,7 @@ class Server(ModelServer):
 
     async def _serve(self) -> None:
         self._rest_server.config.host = self._host
+        self._rest_server.config.http = BoundedProtocol
         await super()._serve()
 
 
@@ -114,8 +120,10 @@ def _from_v2(request: InferRequest) -> dict[str, Any]:
     instances = []
     for i, element in enumerate(elements):
         try:
-            instances.append(orjson.loads(element))
-        except orjson.JSONDecodeError as error:
+            instances.append(read_json(element.encode() if isinstance(element, str) else bytes(element)))
+        except RequestError as error:
+            raise RequestError(f"inputs.instances[{i}]: {str(error).removeprefix('body: ')}") from error
+        except (TypeError, UnicodeEncodeError) as error:
             raise RequestError(f"inputs.instances[{i}]: not JSON") from error
     return {"instances": instances}
 

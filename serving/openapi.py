@@ -6,13 +6,13 @@ models, versions, the model repository) are not part of it.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
@@ -362,7 +362,7 @@ def _paths(settings: ServingSettings, store: bool) -> dict[str, Any]:
         paths[path] = {"get": _operation(name, summary, _good(summary, schema))}
     for path, name, summary, kind in (
         ("/metrics", "metrics", "Metrics of Prometheus", "text/plain"),
-        ("/", "home", "A page to try it on", "text/html"),
+        ("/", "home", "The portal", "text/html"),
     ):
         good = {"200": {"description": summary, "content": {kind: {"schema": text}}}}
         paths[path] = {"get": _operation(name, summary, good)}
@@ -388,7 +388,8 @@ def document(app: FastAPI, settings: ServingSettings, *, store: bool, tokens: bo
     paths = _paths(settings, store)
     schemas = found["$defs"] | {"Event": _event()}
     others = _others(app, paths)
-    paths |= others["paths"]
+    for path, operations in others["paths"].items():
+        paths.setdefault(path, {}).update(operations)
     schemas = {
         name: schema for name, schema in others["schemas"].items() if "ValidationError" not in name
     } | schemas
@@ -408,15 +409,17 @@ def document(app: FastAPI, settings: ServingSettings, *, store: bool, tokens: bo
     }
 
 
-def _others(app: FastAPI, described: Container[str]) -> dict[str, Any]:
+def _others(app: FastAPI, described: Mapping[str, Container[str]]) -> dict[str, Any]:
     """Paths and schemas of the routes that describe themselves, with our refusals in place of FastAPI's."""
     routes = [
         route
-        for route in app.routes
-        if isinstance(route, APIRoute)
+        for route in iter_route_contexts(app.routes)
+        if isinstance(route.original_route, APIRoute)
         and route.include_in_schema
-        and not route.endpoint.__module__.startswith("kserve")
-        and route.path_format not in described
+        and not route.original_route.endpoint.__module__.startswith("kserve")
+        and not all(
+            method.lower() in described.get(route.path_format or "", ()) for method in route.methods or ()
+        )
     ]
     generated = get_openapi(title="", version="", routes=routes)
     for path, operations in generated.get("paths", {}).items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import structlog
 
 from components.contract.errors import WaymarkError
 from components.contract.release import Release, load
+from serving.errors import located
 from serving.metrics import RELEASES
 
 log = structlog.get_logger()
@@ -18,7 +18,7 @@ _PATIENCE = 30
 
 
 class Watcher:
-    """A thread that looks at ``HOME/current`` and hands on every sound release that it comes to lead to.
+    """Looks at ``HOME/current`` and hands on every sound release that it comes to lead to.
 
     Parameters
     ----------
@@ -27,29 +27,11 @@ class Watcher:
         Name of the release that is served.
     change : callable
         Takes a verified release; returns once it answers. What it raises keeps the old one.
-    seconds : float
-        Between two looks.
     """
 
-    def __init__(self, home: Path, current: str, change: Callable[[Release], None], seconds: float):
-        self._home, self._current, self._change, self._seconds = home, current, change, seconds
+    def __init__(self, home: Path, current: str, change: Callable[[Release], None]):
+        self._home, self._current, self._change = home, current, change
         self._refused: tuple[str, int] = ("", 0)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch-releases", daemon=True)
-
-    def start(self) -> None:
-        """Begin to look."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Look no more; a change under way is finished."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=60)
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._seconds):
-            self.look()
 
     def look(self) -> None:
         """Change over if the pointer leads elsewhere."""
@@ -72,10 +54,10 @@ class Watcher:
             self._refused = (name, _PATIENCE)
             RELEASES.labels("refused").inc()
             log.error("release refused", refused=name, error=str(error))
-        except Exception:
+        except Exception as error:
             self._refused = (name, _PATIENCE)
             RELEASES.labels("refused").inc()
-            log.exception("release refused", refused=name)
+            log.error("release refused", refused=name, **located(error))
         else:
             self._current, self._refused = release.name, ("", 0)
             RELEASES.labels("loaded").inc()

@@ -16,6 +16,7 @@ from components.contract.ranking import BoundRanker
 from components.contract.requests import Requests
 from components.contract.retrieval import SOURCES, Retriever, top
 from serving.catalogue import Catalogue
+from serving.errors import located
 from serving.guard import Guard
 from serving.history import Asked, ask
 from serving.live import LiveTrends
@@ -141,8 +142,8 @@ class Scorer:
             with _STAGES["candidates"].time():
                 wanted = policy.wanted(asked.requests, asked.completed, allowed)
                 shortlist = self._retriever.shortlist(asked.requests, trends, allowed=allowed, wanted=wanted)
-        except Exception:
-            log.exception("candidates failed")
+        except Exception as error:
+            log.error("candidates failed", **located(error))
             return plain()
         for place, count in enumerate(np.bincount(shortlist.source + 1)):
             if count:
@@ -163,8 +164,8 @@ class Scorer:
             with _STAGES["ranking"].time():
                 score = self._ranker(features.numeric, features.categorical)
             self._keep_pace(time.monotonic() - before, len(shortlist.row))
-        except Exception:
-            log.exception("ranking failed")
+        except Exception as error:
+            log.error("ranking failed", **located(error))
             return blended()
         return found(score, fallback, features=features)
 

@@ -14,7 +14,8 @@ import structlog
 from components.contract.release import Release
 from serving.answers import Recorder
 from serving.engine import Engine
-from serving.errors import RequestError
+from serving.errors import RequestError, located
+from serving.metrics import LOG_READ, release_loaded
 from serving.payloads import Instance
 from serving.rules.policy import Policy
 from serving.rules.rules import Rules, parse_rules
@@ -54,6 +55,7 @@ class Service:
             with contextlib.suppress(StoreError):
                 self._read_rules()
         self.engine = self._load(release)
+        self._tell()
         self._recorder = Recorder(store) if store is not None else None
         self._stopping = threading.Event()
         self._follower = threading.Thread(target=self._follow, name="follow-store", daemon=True)
@@ -80,6 +82,13 @@ class Service:
         with self._changing:
             engine.apply(self._rules)
             self.engine = engine
+        self._tell()
+
+    def _tell(self) -> None:
+        """Let the metrics say which release answers."""
+        engine = self.engine
+        created = engine.release.manifest.created.timestamp()
+        release_loaded(engine.name, created, engine.last_event, engine.pages)
 
     def stop(self) -> None:
         """Write what waits to be recorded, leave a checkpoint, let go of the store."""
@@ -210,6 +219,7 @@ class Service:
             now, engine = time.monotonic(), self.engine
             try:
                 engine.live.catch_up()
+                LOG_READ.set_to_current_time()
                 if now - refreshed >= _REFRESH_SECONDS:
                     refreshed = now
                     engine.refresh()
@@ -223,8 +233,8 @@ class Service:
                 # The guard has said so; ask again soon.
                 refreshed = 0.0
                 self._stopping.wait(0.25)
-            except Exception:
-                log.exception("following the store failed")
+            except Exception as error:
+                log.error("following the store failed", **located(error))
                 self._stopping.wait(1.0)
 
 

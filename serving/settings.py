@@ -43,6 +43,9 @@ class ServingSettings(BaseSettings):
         0.05, ge=0, le=1, description="Share of answers recorded with the ranker's features"
     )
     follow_ms: float = Field(20, gt=0, description="How often the store is asked for new events")
+    drain_seconds: float = Field(
+        300, ge=0, description="How often an embedded store is drained to HOME/feedback; 0: never"
+    )
     reload_seconds: float = Field(2, gt=0, description="How often HOME's pointer is looked at")
 
 

@@ -20,6 +20,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *positional: Any, **named: Any):
         super().__init__(*positional, **named)
         self._head_bytes: int | None = 0
+        self._heads = 0
         self._patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -34,8 +35,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, then hang up if what it was fed is too much for a head."""
+        waiting, heads = self._head_bytes is not None, self._heads
         super().data_received(data)
-        if self._head_bytes is None:
+        # Where a body or a head ended within them, not all of the bytes are a head's.
+        if not waiting or self._head_bytes is None or self._heads > heads:
             return
         self._head_bytes += len(data)
         if self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
@@ -50,6 +53,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A head is whole."""
         self._stop_waiting()
+        self._heads += 1
         self._head_bytes = None
         super().on_headers_complete()
 

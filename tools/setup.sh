@@ -12,8 +12,8 @@ if [ "$(cat "$venv/.digest" 2>/dev/null || true)" = "$digest" ] && "$venv/bin/py
 [ "$(uname -sm)" = "Linux x86_64" ] || stop "TensorFlow and TFDV need Linux on x86-64, this is $(uname -sm)"
 [ ! -e "$venv" ] || [ -f "$venv/pyvenv.cfg" ] || stop "$venv is not a virtual environment: delete it, or set VENV"
 
-as_root() { if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo -n "$@" 2>/dev/null; else return 1; fi; }
-debian() { command -v apt-get >/dev/null && as_root apt-get update -qq >/dev/null && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends "$@" >/dev/null; }
+# shellcheck source=tools/debian.sh
+. "$root/tools/debian.sh"
 
 # TFDV's current wheels need glibc 2.39; the last ones for older systems exist for Python 3.11 only (docs/adr/0002).
 glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2)

@@ -19,6 +19,7 @@ from components.contract.errors import DataError
 from components.contract.files import atomic_file, atomic_folder
 from components.contract.settings import StepSettings, section
 from components.contract.tables import BAD_SCHEMA, TABLES, TableName, bad_rows, check, empty, word
+from components.ingest.feedback import shown, tombstones
 from components.ingest.reading import batches, locate
 
 log = structlog.get_logger()
@@ -30,8 +31,10 @@ class IngestSettings(StepSettings):
 
     max_bad_share: float = Field(0.2, ge=0, le=1, description="Share of bad rows above which a run stops")
     max_body_bytes: int = Field(1_000_000, gt=0, description="Longer page texts are cut")
-    tombstones: str | None = Field(
-        None, description="File with one associate id a line; rows of these forgotten people are dropped"
+    feedback: str | None = Field(
+        None,
+        description="Folder or URI that a store was drained into: events and impressions are read beside "
+        "the data's, rows of people in tombstones.* are dropped. HOME/feedback where absent",
     )
 
 
@@ -43,6 +46,7 @@ class _Tally:
     kept: int = 0
     duplicates: int = 0
     forgotten: int = 0
+    shown: int = 0
     cut: int = 0
     bad: list[pl.DataFrame] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
@@ -58,6 +62,7 @@ class _Tally:
             "bad": self.quarantined.height,
             "duplicates": self.duplicates,
             "forgotten": self.forgotten,
+            "shown": self.shown,
             "bodies_cut": self.cut,
         }
 
@@ -67,6 +72,7 @@ def run(
     tables_out: str | Path,
     quarantine_out: str | Path,
     settings: Mapping[str, Any] | None = None,
+    home: str | Path | None = None,
 ) -> dict[str, float | int | str]:
     """Write typed tables and a quarantine.
 
@@ -84,11 +90,14 @@ def run(
         written also when the run stops.
     settings : mapping, optional
         Section ``ingest``: :class:`IngestSettings`.
+    home : str or Path, optional
+        HOME of the releases: what a store was drained into lies in its folder ``feedback``, if there.
 
     Returns
     -------
     dict
-        Key figures: rows kept and bad of each table, duplicates, bodies cut, days spanned.
+        Key figures: rows kept and bad of each table, duplicates, impressions made of answers, bodies
+        cut, days spanned.
 
     Raises
     ------
@@ -97,21 +106,18 @@ def run(
         bad, or no event is left. The message names the file or column and what to do.
     """
     chosen = section(settings, "ingest", IngestSettings)
-    forgotten = _tombstones(chosen.tombstones)
+    feedback = chosen.feedback
+    if feedback is None and home and (Path(home) / "feedback").is_dir():
+        feedback = str(Path(home) / "feedback")
     tallies: dict[TableName, _Tally] = {"pages": _Tally(), "associates": _Tally(), "events": _Tally()}
     with tempfile.TemporaryDirectory(prefix="waymark-ingest-") as name, atomic_folder(tables_out) as aside:
-        scratch = Path(name)
+        sources = _Sources(data, feedback, Path(name))
         try:
-            pages = _small_table("pages", data, scratch, tallies["pages"], chosen, forgotten)
-            associates = _small_table("associates", data, scratch, tallies["associates"], chosen, forgotten)
+            forgotten = tombstones(sources.drained("tombstones", tallies["events"]))
+            pages = _small_table("pages", sources, tallies["pages"], chosen, forgotten)
+            associates = _small_table("associates", sources, tallies["associates"], chosen, forgotten)
             first, last = _events(
-                data,
-                scratch,
-                tallies["events"],
-                chosen,
-                forgotten,
-                pages[c.PAGE_ID],
-                aside / "events.parquet",
+                sources, tallies["events"], chosen, forgotten, pages[c.PAGE_ID], aside / "events.parquet"
             )
         finally:
             quarantine = pl.concat([tally.quarantined for tally in tallies.values()])
@@ -131,6 +137,7 @@ def run(
         figures |= {table: tally.kept, f"{table}_bad": tally.quarantined.height}
     figures |= {
         "events_duplicate": tallies["events"].duplicates,
+        "impressions_shown": tallies["events"].shown,
         "bodies_cut": tallies["pages"].cut,
         "days": round((last - first) / 86_400, 3),
     }
@@ -138,26 +145,40 @@ def run(
     return figures
 
 
-def _tombstones(path: str | None) -> pl.Series:
-    if path is None:
-        return pl.Series(c.ASSOCIATE_ID, [], pl.String)
-    try:
-        ids = Path(path).read_text().split("\n")
-    except OSError as error:
-        raise DataError(f"settings.ingest.tombstones: cannot read {path}: {error}") from error
-    return pl.Series(c.ASSOCIATE_ID, ids, pl.String).str.strip_chars().replace("", None).drop_nulls()
+@dataclass(frozen=True)
+class _Sources:
+    """Where the tables lie, and a folder for copies and parts."""
+
+    data: str | Path
+    feedback: str | None
+    scratch: Path
+
+    def drained(self, name: str, tally: _Tally) -> list[tuple[str, Path]]:
+        """Files of the feedback folder."""
+        if self.feedback is None:
+            return []
+        copies = self.scratch / "feedback"
+        copies.mkdir(exist_ok=True)
+        try:
+            return _hashed(locate(self.feedback, name, copies), tally)
+        except DataError as error:
+            raise DataError(f"settings.ingest.feedback: {error}") from error
+
+    def files(self, table: TableName, tally: _Tally) -> list[tuple[str, Path]]:
+        """Files of a table, in the data and, of events, drained from a store."""
+        files = _hashed(locate(self.data, table, self.scratch), tally)
+        if not files and table != "associates":
+            raise DataError(
+                f"{table}: no {table}.parquet, .csv, .jsonl, .ndjson or .json and no folder {table}/ in "
+                f"{self.data}. Put the table there."
+            )
+        return files + (self.drained(table, tally) if table == "events" else [])
 
 
-def _files(table: TableName, data: str | Path, scratch: Path, tally: _Tally) -> list[tuple[str, Path]]:
-    files = locate(data, table, scratch)
+def _hashed(files: list[tuple[str, Path]], tally: _Tally) -> list[tuple[str, Path]]:
     for name, path in files:
         with path.open("rb") as handle:
             tally.files[name] = hashlib.file_digest(handle, "sha256").hexdigest()
-    if not files and table != "associates":
-        raise DataError(
-            f"{table}: no {table}.parquet, .csv, .jsonl, .ndjson or .json and no folder {table}/ in {data}. "
-            "Put the table there."
-        )
     return files
 
 
@@ -224,14 +245,13 @@ def _stop_if_bad(table: TableName, tally: _Tally, chosen: IngestSettings) -> Non
 
 def _small_table(
     table: TableName,
-    data: str | Path,
-    scratch: Path,
+    sources: _Sources,
     tally: _Tally,
     chosen: IngestSettings,
     forgotten: pl.Series,
 ) -> pl.DataFrame:
     """Pages or associates, whole, sorted by key."""
-    files = _files(table, data, scratch, tally)
+    files = sources.files(table, tally)
     parts = list(_checked(table, files, tally, chosen, forgotten))
     _stop_if_bad(table, tally, chosen)
     try:
@@ -248,8 +268,7 @@ def _small_table(
 
 
 def _events(
-    data: str | Path,
-    scratch: Path,
+    sources: _Sources,
     tally: _Tally,
     chosen: IngestSettings,
     forgotten: pl.Series,
@@ -260,16 +279,25 @@ def _events(
 
     Batches wait on disk, typed, until all are checked.
     """
-    files = _files("events", data, scratch, tally)
+    files = sources.files("events", tally)
     parts = []
     for number, rows in enumerate(_checked("events", files, tally, chosen, forgotten, known_pages)):
-        parts.append(scratch / f"checked-{number}.parquet")
+        parts.append(sources.scratch / f"checked-{number}.parquet")
         rows.write_parquet(parts[-1], compression="lz4")
     _stop_if_bad("events", tally, chosen)
     # Ties are broken by every column: which of two events with one id stays must not depend on file order.
     order = list(dict.fromkeys((c.TIMESTAMP, c.EVENT_ID, *TABLES["events"].kinds)))
-    frame = pl.concat([empty("events").lazy(), *map(pl.scan_parquet, parts)]).sort(order)
-    once = frame.unique(c.EVENT_ID, keep="first", maintain_order=True)
+    frame = pl.concat([empty("events").lazy(), *map(pl.scan_parquet, parts)])
+    given = sources.scratch / "shown.parquet"
+    files_shown = sources.drained("impressions", tally)
+    shown(files_shown, frame, forgotten, known_pages).sink_parquet(given, compression="lz4")
+    tally.shown = pl.scan_parquet(given).select(pl.len()).collect().item()
+    tally.read += tally.shown
+    once = (
+        pl.concat([frame, pl.scan_parquet(given)])
+        .sort(order)
+        .unique(c.EVENT_ID, keep="first", maintain_order=True)
+    )
     once.sink_parquet(target, compression="zstd", engine="streaming")
     time = pl.col(c.TIMESTAMP)
     spans = pl.scan_parquet(target).select(rows=pl.len(), first=time.min(), last=time.max())

@@ -17,8 +17,7 @@ from manifests.check.schemas import KUBERNETES, Schemas
 def combinations(overlay: str) -> list[list[str]]:
     """Further components to check an overlay with: none, each one that it lacks, and all of them."""
     taken = components_of(overlay)
-    # Redis last: it patches what standard-mode brings.
-    lacking = sorted(set(folders("components")) - set(taken), key=lambda name: (name == "redis", name))
+    lacking = sorted(set(folders("components")) - set(taken))
     return [[], *([name] for name in lacking), *([lacking] if len(lacking) > 1 else [])]
 
 

@@ -78,6 +78,8 @@ def build_overlay(overlay: str, more: Sequence[str] = ()) -> list[Object]:
         shutil.copytree(MANIFESTS, tree, ignore=shutil.ignore_patterns("check", "__pycache__"))
         path = tree / "overlays" / overlay / "kustomization.yaml"
         kustomization = yaml.safe_load(path.read_text())
-        kustomization.setdefault("components", []).extend(f"../../components/{name}" for name in more)
+        # Redis last: it patches what standard-mode brings.
+        names = sorted({*components_of(overlay), *more}, key=lambda name: (name == "redis", name))
+        kustomization["components"] = [f"../../components/{name}" for name in names]
         path.write_text(yaml.safe_dump(kustomization, sort_keys=False))
         return build(path.parent)

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
+from serving.auth import only_own
 from serving.payloads import Instance
 from serving.rules.policy import Policy
 from serving.rules.rules import Rules
@@ -72,6 +73,7 @@ def routes(host: Host) -> APIRouter:
 
     @router.post("/v1/rules/preview")
     async def preview_rules(body: Preview) -> JSONResponse:
+        only_own([body.instance.associate_id], "instance")
         return JSONResponse(await asyncio.to_thread(_preview, host, body))
 
     return router

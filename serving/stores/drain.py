@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,12 +15,14 @@ import orjson
 import structlog
 import typer
 
+from components.contract.commands import run as run_commands
 from components.contract.errors import WaymarkError
 from serving.stores import Store, StoreError, StoreSettings, open_store
 from serving.stores.partitions import bury, event_rows, impression_rows, sweep, write
 from serving.stores.settings import DAY
 
 log = structlog.get_logger()
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 _LEASE = "drain"
 # Rows that one claim takes, and so a file holds at most.
 _LIMIT = 10_000
@@ -146,6 +149,7 @@ def _lease(store: Store, seconds: float) -> Iterator[Callable[[], None]]:
         store.put_if(_LEASE, until(0), held)
 
 
+@app.command()
 def main(
     store: Annotated[
         str,
@@ -156,7 +160,7 @@ def main(
 ) -> None:
     """Move events and answers out of a store into Parquet files that the pipelines read.
 
-    Example: python -m serving.stores.drain --store build/home/store/store.sqlite --out build/home/feedback
+    Example: python -m serving.stores.drain --store build/home/store/events.sqlite --out build/home/feedback
     """
     structlog.configure(
         processors=[
@@ -164,26 +168,21 @@ def main(
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
         ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    try:
-        opened = open_store(store)
-        while True:
-            try:
-                drain(opened, out)
-            except (BusyError, StoreError) as error:
-                if not every:
-                    raise
-                log.warning("drain failed", error=str(error))
+    opened = open_store(store)
+    while True:
+        try:
+            drain(opened, out)
+        except (BusyError, StoreError) as error:
             if not every:
-                break
-            time.sleep(every)
-    except WaymarkError as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise typer.Exit(1) from error
+                raise
+            log.warning("drain failed", error=str(error))
+        if not every:
+            break
+        time.sleep(every)
 
 
 if __name__ == "__main__":
-    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    application.command()(main)
-    application(prog_name="python -m serving.stores.drain")
+    run_commands(app)

@@ -58,7 +58,7 @@ def load_lists(
         taken: Future[None] | None = None
         for block in blocks:
             values = block.packed()
-            lists = dict(zip(block.associate_id.to_pylist(), values, strict=True))
+            lists = dict(zip(block.associate_id, values, strict=True))
             if taken:
                 taken.result()
             taken = pool.submit(store.put_lists, release.name, lists)

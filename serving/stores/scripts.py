@@ -19,8 +19,8 @@ local function forgotten(associate)
 end
 """
 
-# ARGV: seconds of a period of ids, of a turn of activity; then for each event: head (16 bytes hash of the id, one
-# of 0 other / 1 engagement / 2 completion, 8 bytes time), associate, page, payload.
+# ARGV: seconds of a period of ids, of a turn of activity; then for each event: head (16 bytes hash of the
+# id, one of 0 other / 1 engagement / 2 completion, 8 bytes time), associate, page, payload.
 # Gives a digit for each event: 0 known or forgotten, 1 new, 2 new and a first engagement.
 APPEND = (
     _FORGOTTEN

@@ -15,7 +15,7 @@ FOLDER = MANIFESTS / "components" / "redis"
 PASSWORD = "p w$d"  # a shell would take it apart
 pytestmark = pytest.mark.skipif(
     not all(map(shutil.which, ("redis-server", "redis-cli", "redis-check-rdb"))),
-    reason="no redis-server: apt-get install redis-server",
+    reason="no redis-server: tools/test-programs.sh installs it",
 )
 
 

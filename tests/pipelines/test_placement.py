@@ -19,7 +19,7 @@ from pipelines.placement import NEEDS, read_site
 
 ROOT = Path(__file__).parents[2]
 HOME = {"validate", "evaluate", "gate", "release", "from-release", "ingest", "rollout"}
-HOME |= {"begin-search", "search", "finish-search"}
+HOME |= {"preprocess", "begin-search", "search", "finish-search"}
 TOLD = {"validate", "gate", "rollout"}
 TRAINED = {"two-tower", "ranker", "begin-search", "search", "finish-search"}
 

@@ -28,7 +28,7 @@ def home(tmp_path):
 def test_it_follows_the_pointer_both_ways(home):
     path, names = home
     taken = []
-    watcher = Watcher(path, names[0], lambda release: taken.append(release.name), 1.0)
+    watcher = Watcher(path, names[0], lambda release: taken.append(release.name))
     watcher.look()
     publish(path, names[1])
     watcher.look()
@@ -41,7 +41,7 @@ def test_it_follows_the_pointer_both_ways(home):
 def test_a_corrupt_release_is_refused_and_a_mended_one_taken(home):
     path, names = home
     taken = []
-    watcher = Watcher(path, names[0], lambda release: taken.append(release.name), 1.0)
+    watcher = Watcher(path, names[0], lambda release: taken.append(release.name))
     publish(path, names[1])
     part = path / "releases" / names[1] / "part"
     part.write_text("x")
@@ -62,7 +62,7 @@ def test_what_cannot_be_loaded_changes_nothing(home, error):
         tries.append(release.name)
         raise error
 
-    watcher = Watcher(path, names[0], refuse, 1.0)
+    watcher = Watcher(path, names[0], refuse)
     publish(path, names[1])
     watcher.look()
     watcher.look()
@@ -72,22 +72,9 @@ def test_what_cannot_be_loaded_changes_nothing(home, error):
 
 def test_a_pointer_that_is_gone_is_waited_for(home):
     path, names = home
-    watcher = Watcher(path, names[0], lambda release: None, 1.0)
+    watcher = Watcher(path, names[0], lambda release: None)
     (path / "current").unlink()
     watcher.look()
     shutil.rmtree(path / "releases")
     watcher.look()
     assert current(path) is None
-
-
-def test_the_thread_looks_by_itself_and_stops(home):
-    import threading
-
-    path, names = home
-    changed = threading.Event()
-    watcher = Watcher(path, names[0], lambda release: changed.set(), 0.02)
-    watcher.start()
-    publish(path, names[1])
-    assert changed.wait(10)
-    watcher.stop()
-    assert not watcher._thread.is_alive()

@@ -109,3 +109,11 @@ def test_a_slow_body_is_waited_for(connect):
     time.sleep(0.8)
     wire_.sendall(b"b")
     assert answer(wire_).endswith(b"\r\n\r\n2")
+
+
+def test_a_large_body_in_one_piece_is_no_long_head(connect):
+    connection = connect()
+    body = b"x" * 200_000
+    request = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+    connection.sendall(request + body + request.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n") + body)
+    assert answer(connection).count(b"\r\n\r\n200000") == 2

@@ -305,16 +305,90 @@ def test_extra_columns_of_pages_stay_and_of_events_go(place):
 
 
 def test_forgotten_people_leave_no_trace(place, tmp_path):
-    graves = tmp_path / "forgotten.txt"
-    graves.write_text("A2\n\n")
+    (tmp_path / "drained").mkdir()
+    (tmp_path / "drained" / "tombstones.csv").write_text("associate_id\nA2\n")
     place.put("events.csv", [*EVENTS, EVENTS[2] | {"event_type": "nonsense"}]).put("pages.csv", PAGES)
     place.put("associates.csv", [*ASSOCIATES, {"associate_id": "A2", "role": "baker"}]).run(
-        tombstones=str(graves)
+        feedback=str(tmp_path / "drained")
     )
     assert place.table("events")["associate_id"].unique().to_list() == ["A1"]
     assert place.table("associates")["associate_id"].to_list() == ["A1"]
     assert place.bad.is_empty()
     assert place.report["tables"]["events"]["forgotten"] == 2
+
+
+@pytest.fixture
+def home(place, tmp_path):
+    """HOME whose store was drained: two events, one of them in the data too, and two answers."""
+    from components.contract.tables import TABLES, check
+
+    place.put("events.csv", [event | {"event_id": f"e{i}"} for i, event in enumerate(EVENTS)])
+    place.put("pages.csv", PAGES)
+    drained = [
+        EVENTS[0] | {"event_id": "e0"},
+        {
+            "event_id": "i1",
+            "associate_id": "A1",
+            "page_id": "P2",
+            "event_type": "impression",
+            "timestamp": "2026-09-03T08:00:00Z",
+            "request_id": "r1",
+        },
+    ]
+    part = tmp_path / "home" / "feedback" / "events" / "date=2026-09-03" / "claim.parquet"
+    part.parent.mkdir(parents=True)
+    check("events", pl.DataFrame(drained)).rows.select(TABLES["events"].schema.names()).write_parquet(part)
+    shown = [("r1", "A1", "P1"), ("r1", "A1", "P2"), ("r2", "A1", "P1"), ("r2", "A1", "P2")]
+    shown += [("r3", None, "P1"), ("r4", "A3", "P1"), ("r5", "A1", "P9")]
+    frame = pl.DataFrame(shown, schema=["request_id", "associate_id", "page_id"], orient="row").with_columns(
+        pl.lit("2026-09-04T08:00:00Z").str.to_datetime(time_unit="us", time_zone="UTC").alias("timestamp"),
+        pl.lit(3, pl.Int32).alias("position"),
+        release=pl.lit("R1"),
+        score=pl.lit(0.5),
+    )
+    for day in (4, 5):
+        # A claim that a store gave twice, after it was restored from a copy.
+        part = tmp_path / "home" / "feedback" / "impressions" / f"date=2026-09-0{day}" / "claim.parquet"
+        part.parent.mkdir(parents=True)
+        frame.write_parquet(part)
+    pl.DataFrame({"associate_id": ["A3"]}).write_parquet(
+        tmp_path / "home" / "feedback" / "tombstones.parquet"
+    )
+    return tmp_path / "home"
+
+
+def test_what_a_store_was_drained_into_is_read(place, home):
+    figures = run(place.data, place.tables, place.quarantine, None, home)
+    events = place.table("events")
+    assert events["event_id"].to_list() == ["e2", "e0", "e1", "i1", "r2/P1", "r2/P2"]
+    # Of r1 the front end told what it showed; r3 went to nobody, A3 is forgotten, there is no P9.
+    made = events.filter(pl.col("event_id").str.starts_with("r2")).row(0, named=True)
+    assert (made["event_type"], made["request_id"], made["release"]) == ("impression", "r2", "R1")
+    assert made["position"] == 3
+    assert (figures["events_duplicate"], figures["impressions_shown"], figures["events_bad"]) == (1, 2, 0)
+    assert place.report["tables"]["events"]["shown"] == 2
+    parts = sorted(name.removeprefix(f"{home}/feedback/") for name in place.report["files"] if "home" in name)
+    assert parts == [
+        "events/date=2026-09-03/claim.parquet",
+        "impressions/date=2026-09-04/claim.parquet",
+        "impressions/date=2026-09-05/claim.parquet",
+        "tombstones.parquet",
+    ]
+
+
+def test_a_setting_names_another_folder(place, home, tmp_path):
+    (tmp_path / "none").mkdir()
+    figures = run(
+        place.data, place.tables, place.quarantine, {"ingest": {"feedback": str(tmp_path / "none")}}, home
+    )
+    assert (figures["events"], figures["impressions_shown"]) == (3, 0)
+    with pytest.raises(DataError, match=r"settings\.ingest\.feedback: .*no folder .*nowhere"):
+        place.run(feedback=str(tmp_path / "nowhere"))
+
+
+def test_a_home_that_was_never_drained(place, tmp_path):
+    place.put("events.csv", EVENTS).put("pages.csv", PAGES)
+    assert run(place.data, place.tables, place.quarantine, None, tmp_path)["events"] == 3
 
 
 def test_two_runs_give_the_same_bytes(place, tmp_path):

@@ -1,7 +1,7 @@
 """Lists of a release, loaded into a real store and read back."""
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
 from typer.testing import CliRunner
 
 from components.contract import packed
@@ -20,9 +20,9 @@ def release(home, day, people, parent=None):
         (folder / "weights").write_text(str(day))
         if people:
             rows = np.arange(people)[:, None] % 6 + np.arange(3)
-            ids = pa.array([f"A{number}" for number in range(people)], pa.large_string())
-            block = packed.Block(ids, rows, np.tile(np.array([0.5, 0.25, 0.125], np.float16), (people, 1)))
-            packed.write(folder / "lists", PAGES, 3, [block])
+            ids = pl.Series([f"A{number}" for number in range(people)])
+            scores = np.tile(np.array([0.5, 0.25, 0.125]), (people, 1))
+            packed.write(folder / "lists", PAGES, ids, 3, [(rows, scores)])
 
     made = write_release(home, fill, kind="daily", last_event=86_400.0 * day, lineage=Lineage(parent=parent))
     return publish(home, made.name).name
