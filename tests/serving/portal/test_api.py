@@ -1,0 +1,192 @@
+"""The portal's interface over the small release."""
+
+import jsonschema
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from components.contract.release import current, load
+from serving import events, http, portal
+from serving.payloads import Instance
+from serving.service import Service
+from serving.settings import ServingSettings
+from serving.stores import open_store
+from tests.support.releases import copy_home, next_release
+
+pytestmark = pytest.mark.slow
+
+
+def client_of(home, release, store) -> tuple[TestClient, Service]:
+    settings = ServingSettings(log_features=1.0, deadline_ms=60_000)
+    service = Service(release, store, settings)
+    app = FastAPI(openapi_url="/openapi.json", docs_url=None)
+    http.install(app, settings, lambda: service.engine.name)
+    portal.install(app, service, home)
+    if store is not None:
+        app.include_router(events.routes(service, settings))
+    return TestClient(app, raise_server_exceptions=False), service
+
+
+@pytest.fixture(scope="module")
+def home(small_release, tmp_path_factory):
+    return copy_home(small_release, tmp_path_factory.mktemp("portal") / "home")
+
+
+@pytest.fixture(scope="module")
+def served(home):
+    """A client and the service behind it."""
+    client, service = client_of(home, load(home), open_store(str(home / "store" / "events.sqlite")))
+    yield client, service
+    service.stop()
+
+
+@pytest.fixture
+def client(served):
+    return served[0]
+
+
+def _instance(associate: str) -> Instance:
+    return Instance(associate_id=associate, limit=5)
+
+
+def test_answers_have_the_documented_form(served):
+    client, service = served
+    associate = service.engine.examples()[0]
+    [given] = service.recommend([_instance(associate)])
+    service._recorder.stop()
+    document = client.get("/openapi.json").json()
+    name, page = current(service.engine.release.root.parents[1]).name, given["items"][0]["page_id"]
+    for path, address in (
+        ("/v1/about", "/v1/about"),
+        ("/v1/pages", "/v1/pages?query=a"),
+        ("/v1/pages/{page_id}", f"/v1/pages/{page}"),
+        ("/v1/associates", "/v1/associates"),
+        ("/v1/associates/{associate_id}", f"/v1/associates/{associate}"),
+        ("/v1/associates/{associate_id}/answers", f"/v1/associates/{associate}/answers"),
+        ("/v1/answers/{request_id}", f"/v1/answers/{given['request_id']}"),
+        ("/v1/releases", "/v1/releases"),
+        ("/v1/releases/{name}", f"/v1/releases/{name}"),
+        ("/v1/findings", "/v1/findings"),
+        ("/v1/metrics", "/v1/metrics"),
+    ):
+        answer = client.get(address)
+        assert answer.status_code == 200, (path, answer.text)
+        schema = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        jsonschema.validate(answer.json(), schema | {"components": document["components"]})
+
+
+def test_a_recorded_answer_is_the_answer_that_was_given(served):
+    client, service = served
+    associate = service.engine.examples()[1]
+    service._recorder = type(service._recorder)(service.store)
+    [given] = service.recommend([_instance(associate)])
+    service._recorder.stop()
+    found = client.get(f"/v1/answers/{given['request_id']}").json()
+    shown = [(item["page_id"], item["title"], item["reason"], item["source"]) for item in given["items"]]
+    assert [(i["page_id"], i["title"], i["reason"], i["source"]) for i in found["items"]] == shown
+    assert [item["position"] for item in found["items"]] == [1, 2, 3, 4, 5]
+    assert all(item["features"] for item in found["items"])
+    assert found["associate_id"] == associate
+    listed = client.get(f"/v1/associates/{associate}/answers").json()["answers"]
+    assert listed[0]["request_id"] == given["request_id"]
+    assert listed[0]["pages"] == [item["title"] for item in given["items"]]
+
+
+def test_pages_are_found_named_and_opened(served):
+    client, service = served
+    catalogue = service.engine.catalogue
+    title, page_id = catalogue.titles[0], catalogue.page_ids[0]
+    found = client.get("/v1/pages", params={"query": title.upper(), "limit": 100}).json()
+    assert page_id in [page["page_id"] for page in found["pages"]]
+    assert found["total"] >= len(found["pages"])
+    named = client.get("/v1/pages", params={"ids": [page_id, "nowhere"], "query": "ignored"}).json()
+    assert [page["title"] for page in named["pages"]] == [title]
+    detail = client.get(f"/v1/pages/{page_id}").json()
+    scores = [page["score"] for page in detail["similar"]]
+    assert scores == sorted(scores, reverse=True)
+    assert page_id not in [page["page_id"] for page in detail["similar"]]
+
+
+def test_what_an_associate_did_is_seen_and_forgotten(client):
+    row = {"associate_id": "north/17", "page_id": "P00001", "event_type": "view", "timestamp": 1_700_000_000}
+    assert client.get("/v1/associates/north/17").json()["known"] is False
+    client.post("/v1/events", json={"events": [row, {**row, "event_type": "complete"}]})
+    found = client.get("/v1/associates/north/17").json()
+    assert (found["known"], found["opened"], found["completed"]) == (True, 1, 1)
+    assert found["latest"] == 1_700_000_000
+    assert [page["page_id"] for page in found["history"]] == ["P00001"]
+    client.delete("/v1/associates/north/17")
+    assert client.get("/v1/associates/north/17").json()["known"] is False
+
+
+def test_who_asked_to_be_forgotten_is_not_listed(client):
+    first = client.get("/v1/associates?limit=1").json()["associates"][0]["associate_id"]
+    assert client.get("/v1/associates", params={"query": first}).json()["associates"]
+    client.delete(f"/v1/associates/{first}")
+    assert first not in str(client.get("/v1/associates?limit=100").json())
+    assert client.get("/v1/associates", params={"query": first}).json()["associates"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/v1/pages/nowhere", 404, "page_id"),
+        ("/v1/pages?limit=0", 400, "limit"),
+        ("/v1/pages?limit=x", 400, "limit"),
+        ("/v1/answers/nothing", 404, "request_id"),
+        ("/v1/releases/20260101T000000-abcdef", 404, "no such release"),
+        ("/v1/releases/..%2Fcurrent", 404, ""),
+        ("/v1/releases/20260101T000000-abcdef/reports/evaluation", 404, "no such release"),
+        ("/v1/releases/20260101T000000-abcdef/reports/secrets", 400, "kind"),
+    ],
+)
+def test_what_is_not_there_is_said_plainly(client, path, status, words):
+    answer = client.get(path)
+    assert (answer.status_code, words in answer.json()["error"]) == (status, True), answer.text
+
+
+def test_publishing_moves_the_pointer_but_not_for_a_foreign_page(home, client, tmp_path):
+    copy = copy_home(home, tmp_path / "home")
+    older = current(copy).name
+    newer = next_release(copy, reports={"evaluation": "<p>well</p>"}).name
+    mine, service = client_of(copy, load(copy), None)
+    foreign = mine.post(f"/v1/releases/{older}:publish", headers={"sec-fetch-site": "cross-site"})
+    assert foreign.status_code == 403
+    assert current(copy).name == newer
+    answer = mine.post(f"/v1/releases/{older}:publish", headers={"sec-fetch-site": "same-origin"})
+    assert answer.json() == {"release": older, "previous": newer}
+    assert current(copy).name == older
+    listed = {
+        one["name"]: (one["current"], one["serving"]) for one in mine.get("/v1/releases").json()["releases"]
+    }
+    # Nobody watches the pointer here, so the engine stays.
+    assert listed == {newer: (False, True), older: (True, False)}
+    assert mine.get(f"/v1/releases/{newer}").json()["reports"] == ["evaluation"]
+    report = mine.get(f"/v1/releases/{newer}/reports/evaluation")
+    assert report.text == "<p>well</p>"
+    assert report.headers["content-security-policy"].startswith("sandbox;")
+    service.stop()
+
+
+def test_without_home_and_store_their_parts_say_so(home):
+    client, service = client_of(None, load(home), None)
+    about = client.get("/v1/about").json()
+    assert (about["home"], about["store"]) == (False, False)
+    for path in ("/v1/releases", "/v1/findings", "/v1/answers/x", "/v1/associates/A/answers"):
+        answer = client.get(path)
+        assert answer.status_code == 404
+        assert answer.json()["error"].startswith("this server has")
+    assert client.get("/v1/metrics").json()["store_down"] is None
+    service.stop()
+
+
+def test_reports_of_a_local_run_are_found_beside_the_release(home, tmp_path):
+    copy = copy_home(home, tmp_path / "home")
+    name = next_release(copy).name
+    client, service = client_of(copy, load(copy), None)
+    assert client.get(f"/v1/releases/{name}").json()["reports"] == []
+    report = copy / "runs" / "daily-1" / "artifacts" / "run-2" / "evaluate" / "report"
+    report.parent.mkdir(parents=True)
+    report.write_text("<p>found</p>")
+    assert client.get(f"/v1/releases/{name}/reports/evaluation").text == "<p>found</p>"
+    service.stop()
