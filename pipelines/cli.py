@@ -20,6 +20,7 @@ from rich.table import Column, Table
 from components.contract.commands import run as run_commands
 from components.contract.errors import WaymarkError
 from components.contract.settings import read_file
+from pipelines.lineage import lineage
 
 EXAMPLES = """
 Train, judge and publish recommendations from a training log.
@@ -52,6 +53,7 @@ imports = typer.Typer(no_args_is_help=True, help="Turn a public log into the tab
 releases = typer.Typer(no_args_is_help=True, help="Look at the releases of a HOME, or go back to one.")
 app.add_typer(imports, name="import")
 app.add_typer(releases, name="releases")
+app.command()(lineage)
 
 out = Console()
 err = Console(stderr=True)

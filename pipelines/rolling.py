@@ -63,7 +63,8 @@ def stretches(times: NDArray[np.float64], refits: int) -> list[tuple[float, floa
 def _shares(examples: Examples) -> NDArray[np.float32]:
     """Each candidate's share of its request's fused ranks: the blend's stand-in for a probability."""
     fused = examples.numeric[:, _BLEND]
-    return fused / np.bincount(examples.row, fused)[examples.row].astype(np.float32)
+    total = np.bincount(examples.row, fused).astype(np.float32)
+    return np.asarray(fused / total[examples.row], np.float32)
 
 
 def evaluate_rolling(

@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from components.contract.features import NUMERIC
 from serving.scoring import Scored
 from serving.stores.base import Answer
 
@@ -57,10 +58,9 @@ def records(
             ],
         }
         if featured[i] and scored.features is not None:
-            body["features"] = {
-                "numeric": scored.features.numeric[shown[i]].tolist(),
-                "categorical": scored.features.categorical[shown[i]].tolist(),
-            }
+            # By name: a later version may know others.
+            for item, numbers in zip(body["items"], scored.features.numeric[shown[i]].tolist(), strict=True):
+                item["features"] = dict(zip(NUMERIC, numbers, strict=True))
         text = orjson.dumps(body).decode()
         made.append(Answer(answer["request_id"], answer["associate_id"] or "", time, text))
     return made

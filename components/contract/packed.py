@@ -1,22 +1,30 @@
-"""Lists of pages for many associates in one Arrow file, and one list as the few bytes that a store holds."""
+"""Lists of pages for many associates in plain arrays on disk, and one list as the bytes that a store holds.
+
+::
+
+    associates.parquet pages.parquet     ids, by row
+    page.npy score.npy                   rows of pages, best first, and scores: one row an associate
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
 from numpy.typing import NDArray
 
 from components.contract import columns as c
+from components.contract.encoding import text
 from components.contract.errors import DataError
-from components.contract.files import atomic_file
+from components.contract.files import atomic_folder
 
-FILE = "lists.arrow"
 _SCORE = np.dtype("<f2")
+# Lists read at a time.
+_BLOCK = 4096
+Rows = NDArray[np.signedinteger[Any]]
 
 
 class Block(NamedTuple):
@@ -24,24 +32,23 @@ class Block(NamedTuple):
 
     Attributes
     ----------
-    associate_id : pyarrow.Array of large_string, length N
+    associate_id : list of str, length N
     page : array of int, shape (N, K)
         Rows of the catalogue, best first; -1 pads.
     score : array of float16, shape (N, K)
         Descending; 0 where padded.
     """
 
-    associate_id: pa.Array
-    page: NDArray[np.signedinteger[Any]]
+    associate_id: list[str]
+    page: Rows
     score: NDArray[np.float16]
 
     def packed(self) -> list[bytes]:
         """One value for each associate: K rows, then K scores, little-endian; see :func:`unpack`."""
-        width = self.page.dtype.itemsize + _SCORE.itemsize
-        size = self.page.shape[1] * width
-        both = [np.ascontiguousarray(self.page), np.ascontiguousarray(self.score, _SCORE)]
-        whole = np.concatenate([part.view(np.uint8) for part in both], axis=1).tobytes()
-        return [whole[at : at + size] for at in range(0, len(whole), size)]
+        both = [np.ascontiguousarray(part).view(np.uint8) for part in (self.page, self.score)]
+        whole = np.concatenate(both, axis=1)
+        size, data = whole.shape[1], whole.tobytes()
+        return [data[at : at + size] for at in range(0, len(data), size)]
 
 
 def page_type(pages: int) -> np.dtype[Any]:
@@ -55,13 +62,12 @@ def page_type(pages: int) -> np.dtype[Any]:
     return np.dtype("<i2") if pages <= 2**15 else np.dtype("<i4")
 
 
-def unpack(value: bytes, pages: int) -> tuple[NDArray[np.signedinteger[Any]], NDArray[np.float16]]:
+def unpack(value: bytes, pages: int) -> tuple[Rows, NDArray[np.float16]]:
     """Read one list: rows of a catalogue of ``pages`` pages, best first, and scores.
 
     Examples
     --------
-    >>> block = Block(pa.array(["a"], pa.large_string()), np.array([[7, 2, -1]], "<i2"),
-    ...               np.array([[0.5, 0.25, 0]], np.float16))
+    >>> block = Block(["a"], np.array([[7, 2, -1]], "<i2"), np.array([[0.5, 0.25, 0]], np.float16))
     >>> rows, scores = unpack(block.packed()[0], 5000)
     >>> rows.tolist(), scores.tolist()
     ([7, 2], [0.5, 0.25])
@@ -74,32 +80,49 @@ def unpack(value: bytes, pages: int) -> tuple[NDArray[np.signedinteger[Any]], ND
     return rows[listed], scores[listed]
 
 
-def write(folder: Path | str, page_ids: NDArray[np.str_], size: int, blocks: Iterable[Block]) -> int:
-    """Write lists as they come; one block is held at a time. Returns the bytes written.
+def write(
+    folder: Path | str,
+    page_ids: NDArray[np.str_],
+    associate_ids: pl.Series,
+    size: int,
+    parts: Iterable[tuple[Rows, NDArray[np.floating[Any]]]],
+) -> int:
+    """Write lists as they come; one part is held at a time. Returns the bytes written.
 
     Parameters
     ----------
     folder : Path or str
     page_ids : array of str, shape (P,)
         The catalogue that rows refer to.
+    associate_ids : polars.Series of str, length N
     size : int
         Pages of a list, K.
-    blocks : iterable of Block
+    parts : iterable of (array of int, array of float), shapes (n, K)
+        Pages and scores of the next n associates; N in all.
     """
-    kind = page_type(len(page_ids))
-    fields = {
-        c.ASSOCIATE_ID: pa.large_string(),
-        c.PAGE: pa.list_(pa.from_numpy_dtype(kind), size),
-        "score": pa.list_(pa.float16(), size),
-    }
-    schema = pa.schema(fields, metadata={"pages": json.dumps(page_ids.tolist())})
-    with atomic_file(Path(folder) / FILE) as aside:
-        with pa.OSFile(str(aside), "wb") as file, pa.ipc.new_file(file, schema) as writer:
-            for ids, page, score in blocks:
-                flat = (page.astype(kind, copy=False), score.astype(np.float16, copy=False))
-                arrays = [pa.FixedSizeListArray.from_arrays(pa.array(part.ravel()), size) for part in flat]
-                writer.write_batch(pa.record_batch([ids, *arrays], schema=schema))
-        return aside.stat().st_size
+    with atomic_folder(folder) as aside:
+        associate_ids.alias(c.ASSOCIATE_ID).to_frame().write_parquet(aside / "associates.parquet")
+        pl.DataFrame({c.PAGE_ID: page_ids}).write_parquet(aside / "pages.parquet")
+        shape = (len(associate_ids), size)
+        if shape[0] and size:
+            kinds = {"page": page_type(len(page_ids)), "score": _SCORE}
+            files = [
+                np.lib.format.open_memmap(aside / f"{name}.npy", mode="w+", dtype=kind, shape=shape)
+                for name, kind in kinds.items()
+            ]
+            done = 0
+            for part in parts:
+                for file, values in zip(files, part, strict=True):
+                    file[done : done + len(values)] = values
+                done += len(part[0])
+            for file in files:
+                file.flush()
+        return sum(path.stat().st_size for path in aside.iterdir())
+
+
+def holds_lists(folder: Path | str) -> bool:
+    """Whether anybody has a list."""
+    return (Path(folder) / "page.npy").is_file()
 
 
 def read(folder: Path | str) -> tuple[NDArray[np.str_], Iterator[Block]]:
@@ -110,24 +133,17 @@ def read(folder: Path | str) -> tuple[NDArray[np.str_], Iterator[Block]]:
     DataError
         The folder holds no lists.
     """
-    path = Path(folder) / FILE
+    folder = Path(folder)
     try:
-        file = pa.ipc.open_file(pa.memory_map(str(path)))
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path} holds no lists: {error}") from error
-    pages = np.array(json.loads(file.schema.metadata[b"pages"]), np.str_)
-    return pages, map(_block, map(file.get_batch, range(file.num_record_batches)))
+        pages = text(pl.read_parquet(folder / "pages.parquet")[c.PAGE_ID])
+        ids = pl.read_parquet(folder / "associates.parquet")[c.ASSOCIATE_ID]
+    except OSError as error:
+        raise DataError(f"{folder} holds no lists: {error}") from error
+    return pages, _blocks(folder, ids) if holds_lists(folder) else iter(())
 
 
-def holds_lists(folder: Path | str) -> bool:
-    """Whether anybody has a list."""
-    with pa.memory_map(str(Path(folder) / FILE)) as file:
-        return pa.ipc.open_file(file).num_record_batches > 0
-
-
-def _block(batch: pa.RecordBatch) -> Block:
-    def table(name: str) -> NDArray[Any]:
-        column = batch[name]
-        return column.flatten().to_numpy().reshape(len(column), column.type.list_size)
-
-    return Block(batch[c.ASSOCIATE_ID], table(c.PAGE), table("score"))
+def _blocks(folder: Path, ids: pl.Series) -> Iterator[Block]:
+    page, score = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("page", "score"))
+    for at in range(0, len(ids), _BLOCK):
+        rows = slice(at, at + _BLOCK)
+        yield Block(ids[rows].to_list(), np.asarray(page[rows]), np.asarray(score[rows]))

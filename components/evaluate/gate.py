@@ -28,7 +28,7 @@ class GateSettings(StepSettings):
     min_requests: int = Field(200, ge=1, description="With fewer holdout requests quality is not judged")
     min_lift: float = Field(1.0, ge=0, description="NDCG@10 relative to the best single source")
     min_auc: float = Field(0.6, ge=0, le=1, description="Area under the ROC curve")
-    min_shortlist_recall: float = Field(0.3, ge=0, le=1, description="Opened pages found in the shortlist")
+    min_shortlist_recall: float = Field(0.2, ge=0, le=1, description="Opened pages found in the shortlist")
     min_coverage: float = Field(
         0.02, ge=0, le=1, description="Share of the catalogue that is ever in a top 10"
     )

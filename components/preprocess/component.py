@@ -13,6 +13,7 @@ def preprocess(
     settings: dict[str, Any],
     dataset: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
+    home: str = "",
 ) -> None:
     """Find sessions, first engagements and daily feedback in the log, and divide it into stages.
 
@@ -21,8 +22,9 @@ def preprocess(
         settings: The pipeline's settings; section preprocess is read.
         dataset: The tables that every later step reads.
         metrics: Counts of what was found.
+        home: HOME of the releases; its folder state keeps days that are done. Empty: every day is read.
     """
     from components.preprocess.step import run
 
-    for name, value in run(tables.path, dataset.path, settings).items():
+    for name, value in run(tables.path, dataset.path, settings, home).items():
         metrics.log_metric(name, value)

@@ -1,47 +1,31 @@
-"""Feedback sums of each page and day, as cells that add up in any order."""
+"""Feedback sums of each page, as whole numbers that add up in any order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
-import apache_beam as beam
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-# Decimal numbers are summed in whole millionths: integers add up to the same in whatever order a
-# runner merges, floats do not.
+from components.contract import columns as c
+
+# Decimal numbers are summed in whole millionths: integers add up to the same in whatever order they
+# come, floats do not.
 MILLIONTHS = 1_000_000
 # Far beyond any real dwell time; keeps a sum of many within 64 bits.
 _LARGEST = 1e8
 
-SUMS = (
-    "events",
-    "impressions",
-    "views",
-    "completions",
-    "skips",
-    "dwell_sum",
-    "dwell_count",
-    "rating_sum",
-    "rating_count",
-)
-DECIMALS = ("dwell_sum", "rating_sum")
-
-
-class Cells(NamedTuple):
-    """Sums of some cells.
-
-    Attributes
-    ----------
-    code : array of int64, shape (cells,)
-        The cell: day * pages + page. Ascending, each once.
-    sums : array of int64, shape (cells, SUMS)
-    """
-
-    code: NDArray[np.int64]
-    sums: NDArray[np.int64]
+_KINDS = {
+    "impressions": c.IMPRESSION,
+    "views": c.VIEW,
+    "completions": c.COMPLETE,
+    "skips": c.SKIP,
+}
+_DECIMALS = {"dwell": c.DWELL, "rating": c.RATING}
+DECIMALS = tuple(f"{name}_sum" for name in _DECIMALS)
+SUMS = ("events", *_KINDS, "dwell_sum", "dwell_count", "rating_sum", "rating_count")
 
 
 def millionths(values: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
@@ -56,49 +40,42 @@ def millionths(values: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
     return np.rint(finite * MILLIONTHS).astype(np.int64)
 
 
-def add_up(code: NDArray[np.int64], values: NDArray[np.int64]) -> Cells:
-    """Add the rows of each cell.
+def numbers(events: pa.Table, name: str) -> NDArray[np.float64]:
+    """Give a column as floats; NaN where it is null or absent."""
+    if name not in events.column_names:
+        return np.full(len(events), np.nan)
+    return events[name].cast(pa.float64()).to_numpy()
+
+
+def add_up(events: pa.Table, page: NDArray[np.int32], pages: int) -> dict[str, NDArray[np.int64]]:
+    """Add up the events of each page.
+
+    Parameters
+    ----------
+    events : pyarrow.Table
+    page : array of int32, shape (events,)
+    pages : int
+
+    Returns
+    -------
+    dict of str to array of int64, shape (pages,)
+        One of each of ``SUMS``.
 
     Examples
     --------
-    >>> cells = add_up(np.array([7, 3, 7]), np.array([[1], [2], [4]]))
-    >>> cells.code.tolist(), cells.sums.tolist()
-    ([3, 7], [[2], [5]])
+    >>> events = pa.table({"event_type": ["view", "skip", "view"], "dwell_seconds": [1.5, None, 2.0]})
+    >>> found = add_up(events, np.array([1, 1, 0], np.int32), 2)
+    >>> found["views"].tolist(), found["dwell_sum"].tolist(), found["dwell_count"].tolist()
+    ([1, 1], [2000000, 1500000], [1, 1])
     """
-    if len(code) == 0:
-        return Cells(code, values)
-    order = np.argsort(code, kind="stable")
-    code = code[order]
-    starts = np.flatnonzero(np.diff(code, prepend=code[:1] - 1))
-    return Cells(code[starts], np.add.reduceat(values[order], starts))
-
-
-def by_block(cells: Cells, width: int) -> Iterator[tuple[int, Cells]]:
-    """Split cells into blocks of ``width`` neighbouring codes, so that no sum outgrows a worker."""
-    block = cells.code // width
-    starts = np.flatnonzero(np.diff(block, prepend=block[:1] - 1))
-    for start, end in pairwise([*starts, len(block)]):
-        yield int(block[start]), Cells(cells.code[start:end], cells.sums[start:end])
-
-
-class AddCells(beam.CombineFn):
-    """Add the cells of many record batches."""
-
-    def create_accumulator(self) -> list[Cells]:
-        """Start with nothing."""
-        return []
-
-    def add_input(self, accumulator: list[Cells], cells: Cells) -> list[Cells]:
-        """Add one batch's cells."""
-        return self.merge_accumulators([accumulator, [cells]])
-
-    def merge_accumulators(self, accumulators: Iterable[list[Cells]]) -> list[Cells]:
-        """Add up what several workers have summed."""
-        parts = [cells for accumulator in accumulators for cells in accumulator]
-        if len(parts) < 2:
-            return parts
-        return [add_up(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))]
-
-    def extract_output(self, accumulator: list[Cells]) -> Cells:
-        """Give the sums."""
-        return accumulator[0]
+    kind = pc.index_in(events[c.EVENT_TYPE], value_set=pa.array(_KINDS.values())).fill_null(len(_KINDS))
+    width = len(_KINDS) + 1
+    counts = np.bincount(page * width + kind.to_numpy(), minlength=pages * width).reshape(pages, width)
+    sums = {"events": counts.sum(axis=1), **dict(zip(_KINDS, counts.T, strict=False))}
+    for name, column in _DECIMALS.items():
+        values = numbers(events, column)
+        there = np.flatnonzero(np.isfinite(values))
+        total = np.zeros(pages, np.int64)
+        np.add.at(total, page[there], millionths(values[there]))
+        sums |= {f"{name}_sum": total, f"{name}_count": np.bincount(page[there], minlength=pages)}
+    return {name: sums[name].astype(np.int64) for name in SUMS}

@@ -33,6 +33,12 @@ class PreprocessSettings(StepSettings):
         le=4096,
         description="groups of associates worked on apart; by the size of the log if unset",
     )
+    incremental: bool = Field(
+        True, description="take days that have not changed from the state; false: read the whole log again"
+    )
+    state: str | None = Field(
+        None, description="folder or URI of the state, which all workers reach; HOME/state if unset"
+    )
     runner: str = Field("DirectRunner", description="Beam runner")
     runner_options: list[str] = Field(
         default_factory=list, description="options of the runner, as on its command line: ['--parallelism=4']"

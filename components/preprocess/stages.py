@@ -11,31 +11,6 @@ from numpy.typing import NDArray
 from components.contract import columns as c
 
 
-def time_cuts(times: NDArray[np.floating[Any]], quantiles: Sequence[float]) -> list[float]:
-    """Find the times before which the given shares of all engagement events lie.
-
-    Parameters
-    ----------
-    times : array of float, shape (events,)
-        Epoch seconds of every engagement event, repeats included, in any order.
-    quantiles : sequence of float
-        Shares between 0 and 1.
-
-    Returns
-    -------
-    list of float
-        Epoch seconds, interpolated linearly between neighbouring events; empty without events.
-
-    Examples
-    --------
-    >>> time_cuts(np.array([30.0, 10.0, 20.0, 50.0, 40.0]), [0.5, 0.8])
-    [30.0, 42.0]
-    """
-    if len(times) == 0:
-        return []
-    return [float(cut) for cut in np.quantile(times, list(quantiles))]
-
-
 def assign_stages(
     associate: NDArray[np.integer[Any]],
     time: NDArray[np.floating[Any]],

@@ -2,49 +2,64 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import polars as pl
 import structlog
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
+from numpy.typing import NDArray
 
 from components.contract import columns as c
-from components.contract.dataset import INTERACTION_SCHEMA, PAGE_DAY_SCHEMA, Dataset
+from components.contract.dataset import PAGE_DAY_SCHEMA, Dataset
 from components.contract.errors import DataError
 from components.contract.settings import section
-from components.preprocess import feedback, log
+from components.preprocess import feedback, log, parts, state
+from components.preprocess.events import Groups, fingerprints
+from components.preprocess.joining import join_shards, time_cuts
+from components.preprocess.parts import Part
 from components.preprocess.sessions import MICROSECONDS
 from components.preprocess.settings import PreprocessSettings
-from components.preprocess.stages import assign_stages, time_cuts
+from components.preprocess.stages import assign_stages
 from components.preprocess.tables import read_associates, read_pages
 
 _logger = structlog.get_logger()
-_EVENTS_PER_SHARD = 1_000_000
 
 
 def run(
-    tables: Path | str, dataset_out: Path | str, settings: Mapping[str, Any] | None = None
+    tables: Path | str,
+    dataset_out: Path | str,
+    settings: Mapping[str, Any] | None = None,
+    home: Path | str = "",
 ) -> dict[str, float | int | str]:
     """Turn the tables of a log into the dataset.
 
     Parameters
     ----------
     tables : path
-        Folder with ``events.parquet``, ``pages.parquet`` and, where known, ``associates.parquet``.
+        Folder with ``events.parquet``, ``pages.parquet`` and, where known, ``associates.parquet``
+        and ``report.json``.
     dataset_out : path
         The dataset folder to write.
     settings : mapping or None
         The pipeline's settings; section ``preprocess``.
+    home : path
+        HOME of the releases; its folder ``state`` keeps the days that are done, so that the next run
+        reads only those that changed. Empty: nothing is kept.
 
     Returns
     -------
     dict
         Counts of events, engagements, interactions, sessions, associates, pages and of the
-        interactions in each stage.
+        interactions in each stage; days in the log and days read.
 
     Raises
     ------
@@ -57,38 +72,63 @@ def run(
         if not (tables / name).is_file():
             raise DataError(f"{tables / name} is missing: give preprocess the folder that ingest wrote")
     dataset_out.parent.mkdir(parents=True, exist_ok=True)
+    kept = chosen.state or (str(Path(home) / "state") if str(home) else "")
     with tempfile.TemporaryDirectory(dir=dataset_out.parent, prefix=".preprocess.") as beside:
-        dataset = _build(tables, chosen, chosen.work or beside)
+        work = FileSystems.join(chosen.work, uuid4().hex) if chosen.work else beside
+        try:
+            dataset, read = _build(tables, chosen, work, kept)
+        finally:
+            if work != beside:
+                with contextlib.suppress(BeamIOError):
+                    FileSystems.delete([work])
     dataset.save(dataset_out)
     counts = dataset.meta["counts"]
-    _logger.info("preprocessed", **counts)
-    return dict(counts)
+    _logger.info("preprocessed", **counts, **read)
+    return {**counts, **read}
 
 
-def _build(tables: Path, chosen: PreprocessSettings, work: str) -> Dataset:
+def _build(tables: Path, chosen: PreprocessSettings, work: str, kept: str) -> tuple[Dataset, dict[str, int]]:
     events = tables / "events.parquet"
-    total, span = _extent(events)
+    groups = Groups(str(events))
     pages = read_pages(tables / "pages.parquet")
-    shards = chosen.shards or 1 + total // _EVENTS_PER_SHARD
-    _logger.info("preprocessing", events=total, pages=pages.height, shards=shards, runner=chosen.runner)
+    gap = round(chosen.gap_minutes * 60 * MICROSECONDS)
+    before = state.load(kept or work, gap, chosen.shards, groups.total)
+    same: list[Part] = []
+    if before.parts and chosen.incremental:
+        days = fingerprints(str(events), len(groups.rows))
+        same = before.unchanged(days, pages[c.PAGE_ID])
+        todo = sorted(set(days) - {part.day for part in same})
+    else:
+        todo = groups.days()
+    run = uuid4().hex[:8]
+    chunks = [(f"{run}-{number:06d}", chunk) for number, chunk in enumerate(groups.chunks(todo))]
+    _logger.info(
+        "preprocessing", events=groups.total, days=len(todo), unchanged=len(same), runner=chosen.runner
+    )
+    numbered = before.extended(pages[c.PAGE_ID])
+    row = dict(zip(pages[c.PAGE_ID], range(pages.height), strict=True))
+    rows = np.array([row.get(page, -1) for page in numbered], np.int32)
     log.process(
         str(events),
-        pages[c.PAGE_ID],
-        work,
-        gap=round(chosen.gap_minutes * 60 * MICROSECONDS),
-        shards=shards,
+        chunks,
+        [part.name for part in same],
+        numbered=numbered,
+        row=rows,
+        folder=before.folder,
+        work=work,
+        gap=gap,
+        shards=before.shards,
         runner=chosen.runner,
         options=chosen.runner_options,
     )
-    active = log.collect(work, "associates")
-    ids = [part[c.ASSOCIATE_ID] for part in active]
-    associates = read_associates(tables / "associates.parquet", ids)
-    interactions, sessions = _join_shards(work, active, associates[c.ASSOCIATE_ID])
-
-    times = [part[c.TIME].to_numpy() for part in log.collect(work, "times")]
-    seconds = np.concatenate([np.zeros(0, np.int64), *times]) / MICROSECONDS
+    fresh = [parts.read_part(before.folder, name) for name, _ in chunks]
+    every = sorted([*same, *fresh], key=lambda part: (part.day, part.name))
+    associates = read_associates(
+        tables / "associates.parquet", [part[c.ASSOCIATE_ID] for part in log.collect(work, "associates")]
+    )
+    interactions, sessions = join_shards(work, associates[c.ASSOCIATE_ID])
     quantiles = [chosen.ranker_quantile, chosen.holdout_quantile] if chosen.protocol == "time" else []
-    cuts = time_cuts(seconds, quantiles)
+    cuts = time_cuts(before.folder, every, quantiles)
     stage = assign_stages(
         interactions[c.ASSOCIATE].to_numpy(),
         interactions[c.TIME].to_numpy(),
@@ -96,18 +136,19 @@ def _build(tables: Path, chosen: PreprocessSettings, work: str) -> Dataset:
         cuts=cuts,
         lastout_train=chosen.lastout_train,
     )
-    no_cells = pl.DataFrame(schema={"code": pl.Int64, **dict.fromkeys(feedback.SUMS, pl.Int64)})
-    cells = pl.concat([no_cells, *log.collect(work, "cells")])
+    cells = pl.concat([parts.no_cells(), *(parts.read_cells(before.folder, part) for part in every)])
+    report = tables / "report.json"
+    inputs = json.loads(report.read_text()).get("files", {}) if report.is_file() else {}
     meta = {
         "protocol": chosen.protocol,
         "cuts": cuts,
-        "span": span,
+        "span": groups.span,
         "gap_seconds": chosen.gap_minutes * 60,
         "settings": chosen.model_dump(include={"holdout_quantile", "ranker_quantile", "lastout_train"}),
         "counts": {
-            "events": total,
-            "unknown_page_events": total - int(cells["events"].sum()),
-            "engagements": len(seconds),
+            "events": groups.total,
+            "unknown_page_events": groups.total - int(cells["events"].sum()),
+            "engagements": sum(part.engagements for part in every),
             "interactions": interactions.height,
             "sessions": sessions,
             "associates": associates.height,
@@ -117,50 +158,27 @@ def _build(tables: Path, chosen: PreprocessSettings, work: str) -> Dataset:
             "holdout": int(np.count_nonzero(stage == c.HOLDOUT)),
         },
         "sources": {path.stem: _sha256(path) for path in sorted(tables.glob("*.parquet"))},
+        "inputs": inputs,
     }
-    return Dataset(
+    dataset = Dataset(
         pages=pages,
         associates=associates,
         interactions=interactions.with_columns(pl.Series(c.STAGE, stage, pl.Int8)),
-        page_days=_page_days(cells, pages.height),
+        page_days=_page_days(cells, rows),
         meta=meta,
     )
+    if kept:
+        state.commit(before, numbered, every, inputs)
+    return dataset, {"days": len({part.day for part in every}), "days_read": len(todo)}
 
 
-def _extent(events: Path) -> tuple[int, list[float]]:
-    """Count the events and find the first and last time; 0 and 0 for an empty log."""
-    time = pl.col(c.TIMESTAMP).cast(pl.Datetime("us")).dt.timestamp("us") / MICROSECONDS
-    scan = pl.scan_parquet(events).select(pl.len(), first=time.min(), last=time.max())
-    total, first, last = scan.collect().row(0)
-    return total, [first or 0.0, last or 0.0]
-
-
-def _join_shards(work: str, active: list[pl.DataFrame], ids: pl.Series) -> tuple[pl.DataFrame, int]:
-    """Number associates by the dataset's table and sessions through the whole log; count sessions."""
-    counts = np.zeros(len(ids), np.int64)
-    schema = {name: dtype for name, dtype in INTERACTION_SCHEMA.items() if name != c.STAGE}
-    parts = [pl.DataFrame(schema=schema)]
-    for known, part in zip(active, log.collect(work, "interactions"), strict=True):
-        row = ids.search_sorted(known[c.ASSOCIATE_ID]).to_numpy()
-        counts[row] = known["sessions"].to_numpy()
-        associate = row[part[c.ASSOCIATE].to_numpy()]
-        parts.append(
-            part.with_columns(pl.Series(c.ASSOCIATE, associate, pl.Int32), pl.col(c.TIME) / MICROSECONDS)
-        )
-    # An associate's rows lie together in one shard, in order.
-    joined = pl.concat(parts).sort(c.ASSOCIATE, maintain_order=True)
-    before = (np.cumsum(counts) - counts)[joined[c.ASSOCIATE].to_numpy()]
-    session = pl.Series(c.SESSION, joined[c.SESSION].to_numpy() + before, pl.Int32)
-    return joined.with_columns(session), int(counts.sum())
-
-
-def _page_days(cells: pl.DataFrame, pages: int) -> pl.DataFrame:
+def _page_days(cells: pl.DataFrame, rows: NDArray[np.int32]) -> pl.DataFrame:
+    """Sums by page and day, in the dataset's order and units; a day may lie in several parts."""
     return (
-        cells.with_columns(
-            pl.col(feedback.DECIMALS) / feedback.MILLIONTHS,
-            (pl.col("code") % pages).alias(c.PAGE),
-            (pl.col("code") // pages).alias("day"),
-        )
+        cells.with_columns(pl.Series(c.PAGE, rows[cells[c.PAGE].to_numpy()]))
+        .group_by(c.PAGE, "day")
+        .agg(pl.col(feedback.SUMS).sum())
+        .with_columns(pl.col(feedback.DECIMALS) / feedback.MILLIONTHS)
         .select(pl.col(name).cast(dtype) for name, dtype in PAGE_DAY_SCHEMA.items())
         .sort(c.PAGE, "day")
     )

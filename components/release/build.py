@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from components.contract import columns as c
 from components.contract.dataset import Dataset
 from components.contract.errors import ReleaseError
+from components.contract.packed import holds_lists
 from components.contract.release import SOURCES, Kind, Lineage, Release, current, write_release
 
 
@@ -42,6 +45,12 @@ def code_version() -> str:
         return described.stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+
+
+def schema_versions(home: Path | str) -> dict[str, str]:
+    """Version of each table's schema as validation holds it in HOME: the beginning of its hash."""
+    files = sorted((Path(home) / "validation" / "schema").glob("*.pbtxt"))
+    return {file.stem: hashlib.sha256(file.read_bytes()).hexdigest()[:12] for file in files}
 
 
 def _place(source: Path, target: Path) -> None:
@@ -90,6 +99,7 @@ def build_release(
     evaluation: Path | str,
     statistics: Path | str,
     history: int,
+    lists: Path | str | None = None,
     settings: Mapping[str, Any] | None = None,
     run: str = "",
     inherited: Mapping[str, str] | None = None,
@@ -112,6 +122,8 @@ def build_release(
         The other parts.
     history : int
         Interactions kept for each associate.
+    lists : Path or str, optional
+        Packed lists; a folder without any is left out.
     settings : mapping, optional
         The run's settings: the server retrieves with the ones that the ranker was trained with.
     run : str
@@ -143,6 +155,8 @@ def build_release(
             _place(Path(path), folder / "holdout" / name)
         _place(Path(ranker), folder / "ranker")
         _place(Path(statistics), folder / "statistics")
+        if lists is not None and holds_lists(lists):
+            _place(Path(lists), folder / "lists")
         shutil.copyfile(report, folder / "evaluation.json")
         (folder / "settings.json").write_text(json.dumps(dict(settings or {}), indent=1))
 
@@ -154,7 +168,13 @@ def build_release(
         last_event=float(span[-1] or 0.0),
         metrics=headline(json.loads(report.read_text())),
         lineage=Lineage(
-            data={"span": span, "sources": data.meta.get("sources", {})},
+            data={
+                "span": span,
+                "days": [f"{datetime.fromtimestamp(moment or 0, UTC):%Y-%m-%d}" for moment in span],
+                "inputs": data.meta.get("inputs", {}),
+                "sources": data.meta.get("sources", {}),
+                "schema": schema_versions(home),
+            },
             code=code_version(),
             run=run,
             parent=parent.name if parent else None,

@@ -19,6 +19,7 @@ def release(
     holdout_skip_gram: dsl.Input[dsl.Model],
     holdout_two_tower: dsl.Input[dsl.Model],
     ranker: dsl.Input[dsl.Model],
+    lists: dsl.Input[dsl.Artifact],
     evaluation: dsl.Input[dsl.Artifact],
     statistics: dsl.Input[dsl.Artifact],
     verdict: dsl.Input[dsl.Artifact],
@@ -41,6 +42,7 @@ def release(
         holdout_skip_gram: Page embeddings fitted before the holdout, for honest figures of daily runs.
         holdout_two_tower: The same of the retrieval model.
         ranker: The DeepFM.
+        lists: Precomputed lists for a store to hold; left out where lists.size is 0.
         evaluation: Report on the holdout, kept in the release.
         statistics: Statistics of the data, the next run's drift baseline.
         verdict: The gate's; a run that is held back does not come here.
@@ -71,6 +73,7 @@ def release(
         ranker=ranker.path,
         evaluation=evaluation.path,
         statistics=statistics.path,
+        lists=lists.path,
         run_id=run_id,
         inherited=taken,
         settings=settings,

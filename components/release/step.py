@@ -35,6 +35,7 @@ def run(
     ranker: Path | str,
     evaluation: Path | str,
     statistics: Path | str,
+    lists: Path | str | None = None,
     run_id: str = "",
     inherited: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -45,7 +46,7 @@ def run(
     ----------
     home : Path or str
         Folder of all releases.
-    kind, dataset, sources, holdout, ranker, evaluation, statistics, inherited
+    kind, dataset, sources, holdout, ranker, evaluation, statistics, lists, inherited
         See :func:`~components.release.build.build_release`.
     run_id : str
         Pipeline run, for the lineage.
@@ -69,6 +70,7 @@ def run(
         evaluation=evaluation,
         statistics=statistics,
         history=chosen.history,
+        lists=lists,
         settings=settings,
         run=run_id,
         inherited=inherited,

@@ -1,1 +1,1 @@
-"""Validate: TFDV statistics of the tables, checked against a reviewed schema and the current release's."""
+"""Validate: schema, drift and each new day, checked before anything learns from the tables."""

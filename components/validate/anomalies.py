@@ -9,32 +9,27 @@ from typing import Any
 import polars as pl
 
 from components.validate.findings import Check, Finding, Severity
+from components.validate.schemas import SEEN
 from components.validate.settings import ValidateSettings
 from components.validate.statistics import BIN
 
-_SCHEMAS = Path(__file__).parent / "schema"
 # Smaller than any measured drift: TFDV then reports them all, and the settings judge.
 _MEASURE = 1e-12
+# TFDV lists so many values of a column; and so many rows with a value do not go by chance.
+_LISTED, _GONE_ROWS = 1000, 20
 _FIXES: dict[Check, str] = {
     "missing": "Add the column, or map the source's own name to it",
     "presence": "Fill it in each row, or leave those rows out",
     "type": "Write it in the contract's type",
     "domain": "Map the source's words to the contract's",
+    "new_value": "If it is meant: python -m components.validate schema accept",
     "range": "Check the unit: shares are 0 to 1, ratings 1 to 5, dwell is in seconds",
     "other": "Compare the column with the reviewed schema",
 }
 
 
-def load_schema(table: str) -> Any:
-    """Read the reviewed schema of a table."""
-    from google.protobuf import text_format
-    from tensorflow_metadata.proto.v0.schema_pb2 import Schema
-
-    return text_format.Parse((_SCHEMAS / f"{table}.pbtxt").read_text(), Schema())
-
-
 def find(
-    table: str, path: Path, statistics: Any, baseline: Any | None, settings: ValidateSettings
+    table: str, path: Path, statistics: Any, baseline: Any | None, reviewed: Any, settings: ValidateSettings
 ) -> list[Finding]:
     """Check one table's statistics.
 
@@ -45,11 +40,14 @@ def find(
         Its Parquet file: shares outside a domain or range are counted on the rows.
     statistics, baseline : DatasetFeatureStatisticsList
         Of the table, and of the data of the current release where there is one.
+    reviewed : Schema
+        The schema in force.
     """
     import tensorflow_data_validation as tfdv
     from tensorflow_metadata.proto.v0.anomalies_pb2 import AnomalyInfo
 
-    schema = load_schema(table)
+    schema = type(reviewed)()
+    schema.CopyFrom(reviewed)
     if baseline is not None:
         _compare(schema, table, settings)
     found = tfdv.validate_statistics(statistics, schema, previous_statistics=baseline)
@@ -62,12 +60,12 @@ def find(
                 findings += _outside(table, column, check, path, schema, settings)
             elif check is not None:
                 severity: Severity = "warn" if check == "other" else "stop"
-                what, far = reason.short_description, reason.description
-                findings.append(
-                    Finding(severity, table, column, check, what, far.rstrip(" ."), _FIXES[check])
-                )
+                what, far = reason.short_description, reason.description.rstrip(" .")
+                rows = f"{column} IS NULL" if check == "presence" else ""
+                findings.append(Finding(severity, table, column, check, what, far, _FIXES[check], rows))
     if baseline is not None:
         findings += _drift(table, found, statistics, baseline, settings)
+        findings += _gone(table, statistics, baseline, settings)
     return list(dict.fromkeys(findings))
 
 
@@ -93,18 +91,23 @@ def _outside(
 ) -> list[Finding]:
     """Count the values outside their domain or range: few are worth a warning, many stop the run."""
     rows = pl.scan_parquet(path)
-    if column not in rows.collect_schema():
+    schema_ = rows.collect_schema()
+    if column not in schema_:
         return []
+    if isinstance(schema_[column], pl.List):
+        rows = rows.select(column).explode(column)
     [feature] = [feature for feature in schema.feature if feature.name == column]
     value = pl.col(column)
     if check == "domain":
         [domain] = [domain for domain in schema.string_domain if domain.name == feature.domain]
         bad = ~value.cast(pl.String).is_in(list(domain.value))
         limits = f"known: {', '.join(domain.value)}"
+        if feature.domain.startswith(SEEN):
+            check, limits = "new_value", f"the schema knows {len(domain.value)} values"
     else:
-        low, high = feature.float_domain.min, feature.float_domain.max
-        bad = ~value.cast(pl.Float64).is_between(low, high)
-        limits = f"must be within {low:g} and {high:g}"
+        limit = getattr(feature, feature.WhichOneof("domain_info"))
+        bad = ~value.cast(pl.Float64).is_between(limit.min, limit.max)
+        limits = f"must be within {limit.min:g} and {limit.max:g}"
     counts = rows.select(value.count().alias("all"), bad.sum().alias("bad")).collect()
     total, outside = counts.row(0)
     if not outside:
@@ -112,17 +115,21 @@ def _outside(
     worst = (
         rows.filter(bad).group_by(value.cast(pl.String)).len().sort("len", column, descending=[True, False])
     )
-    shown = ", ".join(worst.head(3).collect()[column].to_list())
+    shown = worst.head(3).collect()[column].to_list()
     share = outside / total
+    words = ", ".join("'" + word.replace("'", "''") + "'" for word in shown)
     return [
         Finding(
-            "stop" if share > settings.outside_share else "warn",
+            "stop" if share > settings.outside_share and check != "new_value" else "warn",
             table,
             column,
             check,
-            f"values outside the contract, such as {shown}; {limits}",
+            f"values outside the schema, such as {', '.join(shown)}; {limits}",
             f"{outside:,} of {total:,} values, {share:.1%}, limit {settings.outside_share:.1%}",
             _FIXES[check],
+            f"{column} NOT BETWEEN {limit.min:g} AND {limit.max:g}"
+            if check == "range"
+            else f"{column} IN ({words})",
         )
     ]
 
@@ -180,6 +187,42 @@ def _drift(
         if before.get(column, 0) >= settings.drift_rows and not now.get(column, 0)
     ]
     return findings
+
+
+def _gone(table: str, statistics: Any, baseline: Any, settings: ValidateSettings) -> list[Finding]:
+    """Values that many rows had and none has now; renamed, where a new value takes about their place."""
+    now, before = _values(statistics), _values(baseline)
+    findings = []
+    for column in (*settings.drift_categories.get(table, []), "store"):
+        counts, old = now.get(column, {}), before.get(column, {})
+        if not counts or len(counts) >= _LISTED:
+            continue
+        new = {value: count for value, count in counts.items() if value not in old and len(old) < _LISTED}
+        for value, count in old.items():
+            if count < _GONE_ROWS or value in counts:
+                continue
+            heir = next((word for word, rows in new.items() if 0.5 <= rows / count <= 2), None)
+            what = f"'{value}' is gone" + (f" and '{heir}' is new: renamed?" if heir else "")
+            far = f"{count:,.0f} rows in the current release's data, 0 now"
+            rows = f"{column} = '{heir}'" if heir else ""
+            advice = "Map the new name to the old, or acknowledge it and train anew"
+            findings.append(
+                Finding(
+                    "stop" if heir else "warn", table, column, "drift", what, far, advice, rows, None, value
+                )
+            )
+    return findings
+
+
+def _values(statistics: Any) -> dict[str, dict[str, float]]:
+    """Rows of each value of each column of words."""
+    return {
+        feature.path.step[0]: {
+            bucket.label: bucket.sample_count for bucket in feature.string_stats.rank_histogram.buckets
+        }
+        for feature in statistics.datasets[0].features
+        if feature.WhichOneof("stats") == "string_stats"
+    }
 
 
 def present(statistics: Any) -> dict[str, int]:

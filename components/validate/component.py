@@ -16,15 +16,15 @@ def validate(
     report: dsl.Output[dsl.HTML],
     metrics: dsl.Output[dsl.Metrics],
 ) -> None:
-    """Check the tables against the reviewed schema and the data of the current release.
+    """Check the tables against the reviewed schema, the days before and the current release.
 
     Args:
-        tables: Events, pages and associates that ingest has checked.
-        home: HOME of the releases; its current release's statistics are the baseline.
-        settings: The pipeline's settings; section validate is read.
+        tables: Events, pages and associates that ingest has checked, and its report.
+        home: HOME of the releases; its folder validation keeps schema, days and acknowledgements.
+        settings: The pipeline's settings; section validate and the run's date are read.
         statistics: TFDV statistics, which the release keeps as the next baseline.
         report: Findings and the distribution of each column.
-        metrics: Rows and numbers of findings.
+        metrics: Rows, days judged and numbers of findings.
     """
     from components.validate.step import run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -13,13 +14,20 @@ Check = Literal[
     "presence",
     "type",
     "domain",
+    "new_value",
     "range",
     "drift",
+    "clock",
     "missing_day",
     "spike",
+    "drop",
     "flood",
+    "missing_store",
     "volume",
+    "arrival",
+    "quarantine",
     "stale",
+    "skew",
     "baseline",
     "other",
 ]
@@ -39,9 +47,17 @@ class Finding:
     what : str
         What was found.
     how_far : str
-        The measured amount, beside the limit.
+        The measured amount, beside the limit and what it was compared with.
     advice : str
         What to do about it.
+    rows : str
+        Which rows, as an SQL condition or some ids; empty where it is the whole table.
+    day : datetime.date, optional
+        The day that it is about.
+    subject : str
+        What within the column: a store, a group.
+    acknowledged : str
+        Who took it as it is, and why; such a finding does not stop the run.
     """
 
     severity: Severity
@@ -51,10 +67,30 @@ class Finding:
     what: str
     how_far: str
     advice: str
+    rows: str = ""
+    day: datetime.date | None = None
+    subject: str = ""
+    acknowledged: str = ""
+
+    @property
+    def where(self) -> str:
+        """Table and column."""
+        return f"{self.table}.{self.column}" if self.column else self.table
+
+    @property
+    def key(self) -> str:
+        """What the finding is called when somebody acknowledges it; the same from day to day."""
+        return ":".join(filter(None, (self.check, self.where, self.subject)))
+
+    @property
+    def stops(self) -> bool:
+        """Whether retraining must wait."""
+        return self.severity == "stop" and not self.acknowledged
 
     def __str__(self) -> str:
-        where = f"{self.table}.{self.column}" if self.column else self.table
-        return f"{where}: {self.what} ({self.how_far}). {self.advice}"
+        day = f"{self.day}, " if self.day else ""
+        rows = f" Rows: {self.rows}." if self.rows else ""
+        return f"{self.where}: {day}{self.what} ({self.how_far}). {self.advice}.{rows} [{self.key}]"
 
 
 def regrade(
@@ -66,4 +102,4 @@ def regrade(
         chosen = severity.get(finding.check, finding.severity)
         if chosen != "ignore":
             kept.append(replace(finding, severity=chosen))
-    return sorted(kept, key=lambda finding: finding.severity != "stop")
+    return sorted(kept, key=lambda finding: (not finding.stops, finding.severity != "stop"))

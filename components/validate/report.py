@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
@@ -11,9 +11,11 @@ import polars as pl
 
 from components.contract import columns as c
 from components.validate.findings import Finding
-from components.validate.statistics import BIN
+from components.validate.statistics import BIN, counted
 
 _TOP = 10
+_REASONS = 20
+_GRADES = {"stop": "pauses", "warn": "warns"}
 _WIDTH, _HEIGHT = 240, 56
 _TIMES = ("timestamp", "published_at", "updated_at", "hired_at")
 _STYLE = """
@@ -30,6 +32,7 @@ table { border-collapse: collapse; width: 100%; }
 td, th { text-align: left; vertical-align: top; padding: 6px 12px 6px 0;
   border-bottom: 1px solid var(--line); }
 .stop { color: var(--stop); font-weight: 600; } .warn { color: var(--warn); font-weight: 600; }
+.known { color: var(--soft); } code, pre { font-size: 12px; overflow-wrap: anywhere; white-space: pre-wrap; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(264px, 1fr)); gap: 12px; }
 .card { border: 1px solid var(--line); border-radius: 6px; padding: 10px 12px; }
 svg { display: block; width: 100%; } rect { fill: var(--bar); } .mark { fill: var(--before); }
@@ -44,6 +47,9 @@ def render(
     statistics: dict[str, Any],
     baseline: dict[str, Any],
     days: pl.DataFrame,
+    *,
+    proposals: Mapping[str, Sequence[str]],
+    ingested: Mapping[str, Any],
 ) -> str:
     """Lay out the findings and, below, the distribution of each column.
 
@@ -54,8 +60,17 @@ def render(
         TFDV statistics of each table, now and when the current release was built.
     days : polars.DataFrame
         ``day`` and ``events``.
+    proposals : mapping
+        Changes of each table's schema that wait for a person.
+    ingested : mapping
+        Ingest's report.
     """
-    parts = ["<h1>Validation of the tables</h1>", _findings(findings)]
+    parts = [
+        "<h1>Validation of the tables</h1>",
+        _findings(findings),
+        _proposals(proposals),
+        _quarantine(ingested),
+    ]
     if days.height:
         span = f"{days['day'][0]} to {days['day'][-1]}, {days['events'].sum():,} events"
         # Long logs are drawn by week or month: a bar a day would be thinner than a pixel.
@@ -66,7 +81,7 @@ def render(
     for table, found in statistics.items():
         dataset = found.datasets[0]
         before = {_name(f): f for f in baseline[table].datasets[0].features} if table in baseline else {}
-        parts.append(f"<h2>{escape(table.capitalize())}</h2><p>{dataset.num_examples:,} rows</p>")
+        parts.append(f"<h2>{escape(table.capitalize())}</h2><p>{counted(found):,} rows</p>")
         hours = f"{c.TIMESTAMP}{BIN}"
         shown = (f for f in dataset.features if not _name(f).endswith(BIN) or _name(f) == hours)
         features = sorted(shown, key=_name)
@@ -85,13 +100,40 @@ def _findings(findings: Sequence[Finding]) -> str:
     if not findings:
         return "<p>No findings: the tables keep the contract.</p>"
     rows = "".join(
-        f'<tr><td class="{f.severity}">{f.severity}</td>'
-        f"<td>{escape(f'{f.table}.{f.column}' if f.column else f.table)}</td>"
-        f"<td>{escape(f.what)}<br><small>{escape(f.how_far)}</small></td><td>{escape(f.advice)}</td></tr>"
+        f'<tr><td class="{"known" if f.acknowledged else f.severity}">'
+        f"{'acknowledged' if f.acknowledged else _GRADES[f.severity]}</td>"
+        f"<td>{escape(f.where)}{f'<br>{f.day}' if f.day else ''}</td>"
+        f"<td>{escape(f.what)}<br><small>{escape(f.how_far)}</small></td>"
+        f"<td>{f'<code>{escape(f.rows)}</code>' if f.rows else ''}</td>"
+        f"<td>{escape(f.acknowledged or f.advice)}<br><small>{escape(f.key)}</small></td></tr>"
         for f in findings
     )
-    head = "<tr><th></th><th>Where</th><th>What</th><th>What to do</th></tr>"
+    head = "<tr><th></th><th>Where</th><th>What</th><th>Rows</th><th>What to do</th></tr>"
     return f"<table>{head}{rows}</table>"
+
+
+def _proposals(proposals: Mapping[str, Sequence[str]]) -> str:
+    if not proposals:
+        return ""
+    lines = "\n".join(f"{table}  {line}" for table, found in proposals.items() for line in found)
+    text = (
+        "Proposed, not in force. To accept: python -m components.validate schema accept --home HOME --by NAME"
+    )
+    return f"<h2>Changes of the schema</h2><p>{text}</p><pre>{escape(lines)}</pre>"
+
+
+def _quarantine(ingested: Mapping[str, Any]) -> str:
+    reasons = ingested.get("bad_by_reason", [])
+    if not reasons:
+        return ""
+    shown = "".join(
+        f"<tr><td>{escape(row['table'])}</td><td>{escape(row['reason'])}</td><td>{row['rows']:,}</td></tr>"
+        for row in reasons[:_REASONS]
+    )
+    more = f"<p>and {len(reasons) - _REASONS} reasons more</p>" if len(reasons) > _REASONS else ""
+    text = "Left out by ingest. To look at them: python -m components.ingest inspect"
+    head = "<tr><th>Table</th><th>Reason</th><th>Rows</th></tr>"
+    return f"<h2>Quarantine</h2><p>{text}</p><table>{head}{shown}</table>{more}"
 
 
 def _name(feature: Any) -> str:

@@ -14,6 +14,8 @@ from components.validate.settings import ValidateSettings
 # A weekday seen fewer times has no usual amount of its own.
 _WEEKS = 3
 _SHOWN = 5
+# From fewer days with news no rate can be told.
+_NEWS_DAYS = 5
 NO_DAYS = pl.DataFrame(schema={"day": pl.Date, "events": pl.UInt32})
 _FLOOD_ASSOCIATES, _FLOOD_STORES, _FLOOD_EVENTS = 50, 5, 1000
 
@@ -33,18 +35,22 @@ def daily_events(events: Path) -> pl.DataFrame:
     return days.collect().sort("day").upsample("day", every="1d").with_columns(pl.col("events").fill_null(0))
 
 
-def find(tables: dict[str, Path], settings: ValidateSettings) -> list[Finding]:
+def find(tables: dict[str, Path], settings: ValidateSettings, *, first: bool = True) -> list[Finding]:
     """Check the amounts of a log that is not empty.
 
     Parameters
     ----------
     tables : dict
-        Parquet files of ``events`` and, where there is one, ``associates``.
+        Parquet files of ``events``, and, where there are, ``associates`` and ``pages``.
+    first : bool
+        Whether the log was never looked at: gaps, spikes and floods are then looked for in all of it,
+        coarsely. Later runs judge each new day (:mod:`components.validate.daily`).
     """
     days = daily_events(tables["events"])
     if days.is_empty():
         return []
-    return [*_days(days, settings), *_stale(days, settings), *_floods(tables, settings)]
+    stale = [*_stale(days, settings), *_no_news(tables, settings)]
+    return [*_days(days, settings), *stale, *_floods(tables, settings)] if first else stale
 
 
 def _days(days: pl.DataFrame, settings: ValidateSettings) -> list[Finding]:
@@ -92,6 +98,37 @@ def _stale(days: pl.DataFrame, settings: ValidateSettings) -> list[Finding]:
             _warn("events", c.TIMESTAMP, "stale", what, far, "Check the clocks and time zones of the source")
         ]
     return []
+
+
+def _no_news(tables: dict[str, Path], settings: ValidateSettings) -> list[Finding]:
+    """Tables to which nobody has been added for longer than chance explains: exports that stopped.
+
+    In the 60 days up to the newest, a share of days had some (counted with one more of each kind); the
+    chance that so many days in a row have none follows, and must be below that of a false alarm.
+    """
+    if settings.date is None:
+        return []
+    found = []
+    for table, column, what in (("associates", "hired_at", "hire"), ("pages", "published_at", "new page")):
+        scan = pl.scan_parquet(tables[table]) if table in tables else pl.LazyFrame()
+        if not isinstance(scan.collect_schema().get(column), pl.Datetime):
+            continue
+        past = scan.select(day=pl.col(column).dt.date()).drop_nulls().filter(pl.col("day") < settings.date)
+        days = past.unique().collect()["day"].sort()
+        newest: datetime.date | None = days.max()  # type: ignore[assignment]
+        recent = days.filter(days > newest - datetime.timedelta(days=60)) if newest else days
+        if newest is None or len(recent) < _NEWS_DAYS:
+            continue
+        span = (newest - recent[0]).days + 1
+        share = (len(recent) + 1) / (span + 2)
+        gap = (settings.date - newest).days - 1
+        chance = (1 - share) ** max(0, gap)
+        if gap <= settings.stale_days or chance >= settings.false_alarms_per_year / 365.25 / 10:
+            continue
+        far = f"{gap} whole days without any, where {share:.0%} of days had some: chance {chance:.0e}"
+        advice = "Export the table anew"
+        found.append(_warn(table, column, "stale", f"the newest {what} is of {newest}", far, advice))
+    return found
 
 
 def _floods(tables: dict[str, Path], settings: ValidateSettings) -> list[Finding]:

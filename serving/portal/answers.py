@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -99,13 +99,14 @@ def describe(name: str) -> str:
 
 
 _GROUP = {start: group for group, starts in GROUPS.items() for start in starts}
-_FACTS = [(_GROUP.get(name.partition(".")[0], ""), describe(name)) for name in NUMERIC]
+_FACTS = {name: (_GROUP.get(name.partition(".")[0], ""), describe(name)) for name in NUMERIC}
 
 
-def facts(numeric: Sequence[float]) -> list[FactGroup]:
-    """The numbers that a ranker saw of one page, by group; zeros are left out."""
+def facts(features: Mapping[str, float]) -> list[FactGroup]:
+    """The numbers that a ranker saw of one page, by group; zeros are left out, and unknown names."""
     found: dict[str, list[Fact]] = {}
-    for (group, name), value in zip(_FACTS, numeric, strict=True):
+    for feature, value in features.items():
+        group, name = _FACTS.get(feature, ("", ""))
         if group and value:
             found.setdefault(group, []).append(Fact(name=name, value=round(value, 4)))
     return [
@@ -123,9 +124,6 @@ def recorded(answer: Answer, title: Callable[[str], str]) -> RecordedAnswer:
         Gives the title of a page.
     """
     body: dict[str, Any] = orjson.loads(answer.body)
-    numeric = (body.get("features") or {}).get("numeric") or []
-    # Another version of the code knew other features.
-    readable = len(numeric) == len(body["items"]) and all(len(row) == len(NUMERIC) for row in numeric)
     return RecordedAnswer(
         request_id=answer.request_id,
         associate_id=answer.associate_id,
@@ -133,16 +131,12 @@ def recorded(answer: Answer, title: Callable[[str], str]) -> RecordedAnswer:
         release=body["release"],
         fallback=body["fallback"],
         context={name: value for name, value in body["context"].items() if value},
-        items=[
-            _item(item, title, facts(numeric[place]) if readable else None)
-            for place, item in enumerate(body["items"])
-        ],
+        items=[_item(item, title) for item in body["items"]],
     )
 
 
-def _item(
-    item: Mapping[str, Any], title: Callable[[str], str], features: list[FactGroup] | None
-) -> RecordedItem:
+def _item(item: Mapping[str, Any], title: Callable[[str], str]) -> RecordedItem:
+    features = facts(item["features"]) if "features" in item else None
     names = ("page_id", "position", "score", "source", "reason", "propensity")
     return RecordedItem(
         title=title(item["page_id"]), features=features, **{name: item[name] for name in names}

@@ -99,7 +99,7 @@ def test_steps(compiled):
         name: sorted(function(ir, step.component) for step in steps(ir)) for name, ir in compiled.items()
     }
     common = ["configure", "ingest", "validate", "preprocess", "content_similarity", "evaluate", "gate"]
-    common += ["trending", "smoke", "release"]
+    common += ["trending", "lists", "smoke", "release"]
     full = [
         *common,
         *COUNTS,

@@ -65,7 +65,7 @@ def test_before_the_first_fit_the_blend_answers(rolling):
     _, work = rolling
     first = Examples.load(work / "fit_0" / "holdout" / "examples")
     assert not (work / "fit_0" / "ranker").exists()
-    learned = [first.sources.index(name) for name in ("transitions", "ease", "two_tower")]
+    learned = [first.sources.index(name) for name in ("transitions", "ease", "skip_gram")]
     # What is learned from others has nothing to say; the trends have.
     assert (first.source_top[:, learned] < 0).all()
     assert (first.source_top[-1, first.sources.index("trend_30d")] >= 0).any()

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.contract.columns import FIT, HOLDOUT, TRAIN
-from components.preprocess.stages import assign_stages, time_cuts
+from components.preprocess.stages import assign_stages
 
 # Associates 0 (five pages), 1 (one page), 2 (two pages), 3 (three pages).
 ASSOCIATE = np.array([0, 0, 0, 0, 0, 1, 2, 2, 3, 3, 3])
@@ -37,14 +37,7 @@ def test_time_divides_at_the_cuts():
 
 @pytest.mark.parametrize("protocol", ["time", "lastout"])
 def test_nothing_gives_nothing(protocol):
-    cuts = time_cuts(np.zeros(0), [0.6, 0.8])
-    assert assign_stages(np.zeros(0, int), np.zeros(0), protocol=protocol, cuts=cuts).tolist() == []
-
-
-def test_cut_of_interpolated_time_is_exact_to_the_second():
-    # Position 0.8 * (4 - 1) = 2.4: 0.4 of the way from the third to the fourth event.
-    start = 1_595_029_553.0
-    assert time_cuts(start + np.array([0.0, 10, 20, 70]), [0.8]) == pytest.approx([start + 40], abs=1e-6)
+    assert assign_stages(np.zeros(0, int), np.zeros(0), protocol=protocol).tolist() == []
 
 
 @given(

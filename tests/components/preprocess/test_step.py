@@ -270,6 +270,7 @@ def test_several_processes_give_the_same_dataset(tmp_path, monkeypatch):
     )
     assert many.interactions.equals(one.interactions)
     assert many.page_days.equals(one.page_days)
+    assert not any((tmp_path / "work").iterdir())
 
 
 def test_a_missing_table_is_named(tmp_path):

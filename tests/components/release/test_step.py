@@ -1,11 +1,14 @@
+import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from kfp import dsl
 
 from components.contract import columns as c
+from components.contract import packed
 from components.contract.dataset import (
     ASSOCIATE_SCHEMA,
     INTERACTION_SCHEMA,
@@ -49,7 +52,12 @@ def dataset(last: float = START, rows: int = 3) -> Dataset:
         associates.select(ASSOCIATE_SCHEMA.names()),
         interactions,
         pl.DataFrame(schema=PAGE_DAY_SCHEMA),
-        {"protocol": "time", "span": [last - rows, last], "sources": {"events": "f00d"}},
+        {
+            "protocol": "time",
+            "span": [last - rows, last],
+            "sources": {"events": "f00d"},
+            "inputs": {"log/events.csv": "beef"},
+        },
     )
 
 
@@ -76,6 +84,9 @@ def parts(tmp_path):
 
 def test_release_holds_every_part_and_becomes_current(tmp_path, parts, monkeypatch):
     monkeypatch.setenv("WAYMARK_VERSION", "v7")
+    schema = tmp_path / "home" / "validation" / "schema" / "events.pbtxt"
+    schema.parent.mkdir(parents=True)
+    schema.write_text("feature {}")
     figures = run(tmp_path / "home", kind="bootstrap", run_id="r1", **parts)
     made = load(tmp_path / "home")
     assert made.name == figures["release"]
@@ -93,7 +104,13 @@ def test_release_holds_every_part_and_becomes_current(tmp_path, parts, monkeypat
     assert manifest.metrics == {"ndcg": 0.31}
     assert manifest.lineage.run == "r1"
     assert manifest.lineage.parent is None
-    assert manifest.lineage.data == {"span": [START - 3, START], "sources": {"events": "f00d"}}
+    assert manifest.lineage.data == {
+        "span": [START - 3, START],
+        "days": ["2026-10-30", "2026-10-30"],
+        "inputs": {"log/events.csv": "beef"},
+        "sources": {"events": "f00d"},
+        "schema": {"events": hashlib.sha256(b"feature {}").hexdigest()[:12]},
+    }
     assert manifest.lineage.code == "v7"
     # A file table, statistics, evaluation: no part is outside the checksums.
     on_disk = {path for path in made.root.rglob("*") if path.is_file()} - {made.root / "manifest.json"}
@@ -109,6 +126,24 @@ def test_history_keeps_the_latest_of_each_associate():
 def test_history_limit_is_a_setting(tmp_path, parts):
     run(tmp_path / "home", kind="daily", settings={"release": {"history": 1}}, **parts)
     assert Dataset.load(load(tmp_path / "home").root).interactions.height == 2
+
+
+def test_lists_are_a_part_where_there_are_any(tmp_path, parts):
+    def write_lists(name, people):
+        rows = np.zeros((len(people), 2), np.int16)
+        ids = pl.Series(people, dtype=pl.String)
+        packed.write(tmp_path / name, np.array(["P1"]), ids, 2, [(rows, rows.astype(np.float32))])
+        return tmp_path / name
+
+    run(tmp_path / "home", kind="daily", lists=write_lists("none", []), **parts)
+    with pytest.raises(ReleaseError, match="holds no lists"):
+        load(tmp_path / "home").part("lists")
+    dataset(START + 86400).save(parts["dataset"])
+    run(tmp_path / "home", kind="daily", lists=write_lists("some", ["A1"]), **parts)
+    made = load(tmp_path / "home")
+    assert "lists/page.npy" in made.manifest.files
+    _, blocks = packed.read(made.part("lists"))
+    assert [block.associate_id for block in blocks] == [["A1"]]
 
 
 def test_old_releases_are_pruned(tmp_path, parts):
@@ -181,7 +216,9 @@ def test_components_hand_over_paths_and_record_what_was_inherited(tmp_path, part
     models["ranker"] = artifact(dsl.Model, parts["ranker"])
     for name, path in parts["holdout"].items():
         models[f"holdout_{name}"] = artifact(dsl.Model, path)
+    packed.write(tmp_path / "lists", np.array(["P1"]), pl.Series([], dtype=pl.String), 2, [])
     rest = {
+        "lists": artifact(dsl.Artifact, tmp_path / "lists"),
         "dataset": artifact(dsl.Dataset, parts["dataset"]),
         "evaluation": artifact(dsl.Artifact, parts["evaluation"]),
         "statistics": artifact(dsl.Artifact, parts["statistics"]),

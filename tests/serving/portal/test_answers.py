@@ -1,5 +1,4 @@
 import orjson
-import pytest
 
 from components.contract.features import NUMERIC
 from serving.explain import GROUPS
@@ -28,21 +27,15 @@ def test_every_group_and_every_feature_has_words():
 
 
 def test_facts_are_grouped_and_zeros_are_left_out():
-    numeric = [0.0] * len(NUMERIC)
-    numeric[NUMERIC.index("tenure")] = 2.0
-    numeric[NUMERIC.index("trend_7d.rank")] = 0.123456
-    found = facts(numeric)
+    found = facts({**dict.fromkeys(NUMERIC, 0.0), "tenure": 2.0, "trend_7d.rank": 0.123456, "gone": 7.0})
     assert [(group.key, [(fact.name, fact.value) for fact in group.facts]) for group in found] == [
         ("trends", [("popular this week, place", 0.1235)]),
         ("associate", [("time with the company", 2.0)]),
     ]
 
 
-@pytest.mark.parametrize(
-    "features", [None, {"numeric": [[1.0, 2.0]], "categorical": [[1]]}, {"numeric": [], "categorical": []}]
-)
-def test_an_answer_without_readable_features_is_shown_without(features):
-    found = recorded(answer(**({"features": features} if features else {})), title=lambda page: page.lower())
+def test_an_answer_without_features_is_shown_without():
+    found = recorded(answer(), title=lambda page: page.lower())
     assert found.items[0].title == "p1"
     assert found.items[0].features is None
     # What is not known is not listed.
@@ -50,8 +43,8 @@ def test_an_answer_without_readable_features_is_shown_without(features):
 
 
 def test_features_of_this_version_are_shown():
-    features = {"numeric": [[0.5] * len(NUMERIC)], "categorical": [[0]]}
-    found = recorded(answer(features=features), title=str).items[0].features
+    items = [ITEM | {"features": dict.fromkeys(NUMERIC, 0.5)}]
+    found = recorded(answer(items=items), title=str).items[0].features
     assert sum(len(group.facts) for group in found) == len(NUMERIC)
 
 

@@ -1,0 +1,1 @@
+"""Precomputed lists: the best pages of the two-tower model for every associate, by matrix products."""

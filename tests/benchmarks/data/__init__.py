@@ -1,0 +1,1 @@
+"""The data path at scale, side by side with plain programs (``make bench-data``)."""
