@@ -11,6 +11,7 @@ PROTOCOL ?= live
 REGISTRY ?= waymark
 BASE ?= python:3.13-slim-trixie
 GPU ?= 0
+JOBS ?= 2
 TAG ?= $(shell cd "$(ROOT)" && BASE="$(BASE)" GPU="$(GPU)" tools/images/tag.sh)
 RUN := cd "$(ROOT)" &&
 export TF_CPP_MIN_LOG_LEVEL ?= 3
@@ -33,7 +34,7 @@ run: setup  ## Make the sample academy, train the first release, serve it on POR
 
 test: setup  ## Run all tests; installs Redis and Chromium for them on Debian
 	@"$(ROOT)tools/test-programs.sh"
-	@$(RUN) $(PYTHON_BIN) -m pytest $(ARGS)
+	@$(RUN) $(PYTHON_BIN) -m pytest -n $(JOBS) $(ARGS)
 
 lint: setup  ## Check style and types
 	@$(RUN) $(PYTHON_BIN) -m ruff check . && $(PYTHON_BIN) -m ruff format --check . && $(PYTHON_BIN) -m mypy
@@ -48,7 +49,7 @@ bench-quality: setup  ## Measure peers side by side: make bench-quality [DATA=..
 	@$(RUN) $(PYTHON_BIN) -m tests.benchmarks.quality --data "$(DATA)" --protocol $(PROTOCOL) --out "$(WORK)/quality/$(PROTOCOL)"
 
 bench-serving: setup  ## Measure the server beside an empty one, and fuzz it: make bench-serving [BENCH_HOME=...]
-	@$(RUN) $(PYTHON_BIN) -m tests.benchmarks.serving --out "$(WORK)/bench" $(ARGS)
+	@$(RUN) $(PYTHON_BIN) -m tests.benchmarks.server --out "$(WORK)/bench" $(ARGS)
 
 bench-data: setup  ## Measure the data path on logs of 1, 10 and 50 million events, and a million lists (an hour, 8 GB of disk)
 	@$(RUN) $(PYTHON_BIN) -m tests.benchmarks.data --out "$(WORK)/bench-data" $(ARGS)

@@ -4,7 +4,7 @@ import pytest
 
 from components.contract.dataset import Dataset
 from components.contract.examples import Examples
-from tests.benchmarks.serving.parity import FITTED, make_release, replay
+from tests.benchmarks.server.parity import FITTED, make_release, replay
 from tests.support.process import serving
 
 pytestmark = pytest.mark.slow

@@ -10,14 +10,14 @@ import pytest
 from redis import Redis
 
 from serving.stores import Entry, StoreError, StoreSettings, open_store
-from tests.benchmarks.serving.faults import one_round
+from tests.benchmarks.server.faults import one_round
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_kill_9_loses_and_doubles_nothing(kind, seed, tmp_path):
-    # tests/benchmarks/serving/faults.py does twenty rounds of a minute.
+    # tests/benchmarks/server/faults.py does twenty rounds of a minute.
     found = one_round(kind, tmp_path, 6, seed)
     assert found.kills > 3
     assert found.acknowledged > 100

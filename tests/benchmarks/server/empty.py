@@ -7,9 +7,11 @@ import sys
 from typing import Any
 
 # KServe reads the command line when it is imported.
-_PORT, sys.argv = int(sys.argv[-1]), sys.argv[:1]
+_ARGUMENTS, sys.argv = sys.argv, sys.argv[:1]
 
 from kserve import Model, ModelServer  # noqa: E402
+
+sys.argv = _ARGUMENTS
 
 
 class Empty(Model):
@@ -25,7 +27,9 @@ class Empty(Model):
 
 
 if __name__ == "__main__":
-    server = ModelServer(http_port=_PORT, workers=1, enable_grpc=False, enable_latency_logging=False)
+    server = ModelServer(
+        http_port=int(sys.argv[-1]), workers=1, enable_grpc=False, enable_latency_logging=False
+    )
     for name in ("kserve", "kserve.trace", "uvicorn", "uvicorn.access", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     server.start([Empty()])

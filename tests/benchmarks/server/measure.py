@@ -11,8 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.serving import load as l
-from tests.benchmarks.serving.prepare import people_and_pages
+from tests.benchmarks.server import load as l
+from tests.benchmarks.server.prepare import people_and_pages
 from tests.support.redis import RedisServer
 from tests.support.running import Running, running, serving
 
@@ -54,7 +54,7 @@ def measure(home: Path, kind: str, *, seconds: float, rounds: int, people: int, 
         folder = Path(name)
         associates, pages = people_and_pages(home, people)
         predict = l.write_predict(folder, associates)
-        empty = running(["-m", "tests.benchmarks.serving.empty"], folder / "empty.log")
+        empty = running(["-m", "tests.benchmarks.server.empty"], folder / "empty.log")
         ours = serving(home, folder / "serving.log", "--store", address, "--log-level", "warning")
         with empty as base, ours as server:
             found: dict[str, Any] = {"seconds_to_ready": server.seconds, "rss_mb_ready": server.rss() / 1e6}
@@ -123,7 +123,10 @@ def _visible(server: Running, people: list[str]) -> dict[str, float]:
             return [item["page_id"] for item in answer["predictions"][0]["items"] if "due" not in item]
 
         for associate in people:
-            page = ask(associate)[0]
+            free = ask(associate)
+            if not free:
+                continue
+            page = free[0]
             row = {
                 "associate_id": associate,
                 "page_id": page,

@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tests.benchmarks.serving import __main__ as bench
+from tests.benchmarks.server import __main__ as bench
 
 pytestmark = [
     pytest.mark.slow,

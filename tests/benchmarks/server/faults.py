@@ -1,6 +1,6 @@
 """Kills writers and Redis with SIGKILL while events are written: nothing acknowledged may be lost or doubled.
 
-``python -m tests.benchmarks.serving.faults --rounds 20 --seconds 60`` reports each round of each store.
+``python -m tests.benchmarks.server.faults --rounds 20 --seconds 60`` reports each round of each store.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def one_round(kind: str, folder: Path, seconds: float, seed: int) -> Fault:
 
 
 _WRITER = (
-    "import sys; from pathlib import Path; from tests.benchmarks.serving.faults import write_events; "
+    "import sys; from pathlib import Path; from tests.benchmarks.server.faults import write_events; "
     "write_events(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))"
 )
 

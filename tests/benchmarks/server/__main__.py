@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks.serving [--home HOME] [--out FOLDER] [--quick]``."""
+"""``python -m tests.benchmarks.server [--home HOME] [--out FOLDER] [--quick]``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import typer
 from rich.console import Console
 
 from tests.benchmarks.quality.machine import describe
-from tests.benchmarks.serving.fuzz import fuzz
-from tests.benchmarks.serving.measure import measure
-from tests.benchmarks.serving.prepare import make_release, need_wrk
-from tests.benchmarks.serving.report import render
+from tests.benchmarks.server.fuzz import fuzz
+from tests.benchmarks.server.measure import measure
+from tests.benchmarks.server.prepare import make_release, need_wrk
+from tests.benchmarks.server.report import render
 from tests.support.process import ROOT
 
 console = Console(stderr=True)
