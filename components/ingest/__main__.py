@@ -17,7 +17,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.contract import columns as c
-from components.contract.errors import DataError, WaymarkError
+from components.contract.commands import run as run_commands
+from components.contract.errors import DataError
 from components.contract.files import atomic_file
 from components.contract.tables import BAD_SCHEMA, TABLES, TableName, check, content_id, word
 from components.ingest.reading import batches, locate
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out, err = Console(), Console(stderr=True)
+out = Console()
 # Ingest cuts longer values: such a row is no longer whole.
 _CUT = 2000
 _NUMBER = "replay:number"
@@ -213,12 +214,8 @@ def _part(table: TableName, data: Path, rows: pl.DataFrame) -> Path:
 
 
 def main() -> None:
-    """Run, and put errors into words."""
-    try:
-        app()
-    except WaymarkError as error:
-        err.print(f"[red]error[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+    """Run the command line; a problem that a person can mend is one plain message."""
+    run_commands(app)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from components.contract.errors import WaymarkError
+from components.contract.commands import run as run_commands
 from components.validate import acknowledge as acknowledgements
 from components.validate import schemas, skew
 from components.validate.findings import Finding
@@ -35,7 +35,7 @@ app = typer.Typer(
 )
 schema = typer.Typer(help="The reviewed schema and what is proposed.", no_args_is_help=True)
 app.add_typer(schema, name="schema")
-out, err = Console(), Console(stderr=True)
+out = Console()
 
 Home = Annotated[Path, typer.Option(help="HOME of the releases.", exists=True, file_okay=False)]
 By = Annotated[str, typer.Option(help="Who does it.")]
@@ -150,12 +150,8 @@ def compare(
 
 
 def main() -> None:
-    """Run, and put errors into words."""
-    try:
-        app()
-    except WaymarkError as error:
-        err.print(f"[red]error[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+    """Run the command line; a problem that a person can mend is one plain message."""
+    run_commands(app)
 
 
 if __name__ == "__main__":
