@@ -5,7 +5,7 @@ import pytest
 from components.contract.dataset import Dataset
 from components.contract.examples import Examples
 from tests.benchmarks.server.parity import FITTED, make_release, replay
-from tests.support.process import serving
+from tests.support.running import served
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +16,7 @@ def test_the_live_protocol_gives_the_same_figures_through_rest(small_run, small_
     sources["content_similarity"] = work / "content_similarity"
     home = make_release(work / "dataset", sources, work / "ranker", tmp_path, small_settings, frozen=False)
     examples = Examples.load(work / "holdout")
-    with serving(home, WAYMARK_SERVING_DEADLINE_MS="60000") as client:
+    with served(home, WAYMARK_SERVING_DEADLINE_MS="60000") as client:
         hr, ndcg = replay(client, Dataset.load(work / "dataset"), examples.requests)
     offline = json.loads((work / "evaluation.json").read_text())["two_stage"]
     assert hr == pytest.approx(offline["hr"], abs=0.005)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from components.contract.release import current, load
 from serving.engine import Engine
 from serving.payloads import Context, Instance
-from tests.support.process import ROOT, free_port, serving, wait_until_ready
+from tests.support.process import ROOT, free_port, wait_until_ready
+from tests.support.running import served
 
 pytestmark = pytest.mark.slow
 PREDICT = "/v1/models/waymark:predict"
@@ -44,7 +45,7 @@ def home(small_release, tmp_path_factory):
 def client(home, tmp_path_factory):
     log = tmp_path_factory.mktemp("log") / "stderr"
     # A busy machine is no reason to leave the ranker out.
-    with serving(home, "--log-level", "debug", log=log, WAYMARK_SERVING_DEADLINE_MS="60000") as client:
+    with served(home, "--log-level", "debug", log=log, WAYMARK_SERVING_DEADLINE_MS="60000") as client:
         client.log = log  # type: ignore[attr-defined]
         yield client
 

@@ -1,14 +1,11 @@
-"""A real serving process on a free port."""
+"""Ports and readiness of servers that are processes of their own."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -34,35 +31,3 @@ def wait_until_ready(client: httpx.Client, process: subprocess.Popen, log: Path 
         assert process.poll() is None, said
         assert time.monotonic() < deadline, said
         time.sleep(0.1)
-
-
-@contextlib.contextmanager
-def serving(
-    home: Path, *arguments: str, log: Path | None = None, **environment: str
-) -> Iterator[httpx.Client]:
-    """Serve a HOME; gives a client of it.
-
-    Parameters
-    ----------
-    home : Path
-    *arguments : str
-        More of the command line.
-    log : Path, optional
-        Takes what the process writes to the standard error.
-    **environment : str
-        Variables for the process.
-    """
-    port = free_port()
-    command = [sys.executable, "-m", "serving", "--home", str(home), "--port", str(port), *arguments]
-    with log.open("w") if log else open(os.devnull, "w") as stderr:
-        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stderr=stderr)
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-                wait_until_ready(client, process, log)
-                yield client
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()

@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,3 +96,16 @@ def serving(
     """The server over a HOME."""
     command = ["-m", "serving", "--home", str(home), "--host", "127.0.0.1", *arguments]
     return running(command, log, **environment)
+
+
+@contextlib.contextmanager
+def served(
+    home: Path, *arguments: str, log: Path | None = None, **environment: str
+) -> Iterator[httpx.Client]:
+    """A client of the server over a HOME; its log is kept where one is named."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(home, log or Path(folder) / "log", *arguments, **environment) as server,
+        server.client() as client,
+    ):
+        yield client

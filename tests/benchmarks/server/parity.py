@@ -26,7 +26,7 @@ from components.contract.examples import Examples
 from components.release import step as release
 from components.trending import step as trending
 from pipelines.protocol import evaluate_protocol
-from tests.support.process import serving
+from tests.support.running import served
 
 FITTED = ("transitions", "neighbours", "skip_gram", "two_tower")
 _DAY = 86400.0
@@ -138,7 +138,7 @@ def measure(data: Path, settings: Mapping[str, Any] | None, work: Path) -> dict[
     sources["content_similarity"] = work / "content_similarity"
     home = make_release(work / "dataset", sources, work / "ranker", work / "served", settings)
     examples = Examples.load(work / "holdout" / "examples")
-    with serving(home, WAYMARK_SERVING_DEADLINE_MS="60000") as client:
+    with served(home, WAYMARK_SERVING_DEADLINE_MS="60000") as client:
         hr, ndcg = replay(client, Dataset.load(work / "dataset"), examples.requests)
     return {
         "requests": len(examples),
