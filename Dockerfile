@@ -13,6 +13,13 @@ RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/venv
 COPY requirements.txt tools/images/install.sh tools/images/common.in /build/
 RUN /build/install.sh /opt/venv /build/common.in
 
+# Compiled loops of what a request waits for (docs/adr/0012-compiled-kernels.md).
+FROM build AS build-kernels
+RUN command -v gcc >/dev/null || { apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev; }
+COPY components/__init__.py /build/components/__init__.py
+COPY components/contract/__init__.py components/contract/files.py components/contract/kernels.py components/contract/kernels.c /build/components/contract/
+RUN cd /build && CC=gcc /opt/venv/bin/python -m components.contract.kernels /opt/kernels
+
 # What the steps add to it; each list after it is installed beside what is there, as a layer of its own.
 FROM build AS build-steps
 COPY tools/images/steps.in /build/
@@ -42,6 +49,7 @@ RUN /build/install.sh /opt/light /build/light.in
 
 FROM runtime-steps AS light
 COPY --from=build-light /opt/light /opt/venv
+COPY --from=build-kernels /opt/kernels /opt/venv
 COPY components /app/components
 ARG VERSION=dev
 ARG REVISION=unknown
@@ -55,6 +63,7 @@ RUN /build/install.sh /opt/serving /build/serving.in
 
 FROM runtime AS serving
 COPY --from=build-serving /opt/serving /opt/venv
+COPY --from=build-kernels /opt/kernels /opt/venv
 COPY components/__init__.py /app/components/__init__.py
 COPY components/contract /app/components/contract
 COPY serving /app/serving

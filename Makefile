@@ -26,6 +26,7 @@ help:  ## Show this list
 
 setup:  ## Make .venv with everything pinned (quick when it is up to date)
 	@"$(ROOT)tools/setup.sh" "$(VENV)"
+	@$(RUN) $(PYTHON_BIN) -m components.contract.kernels
 
 run: setup  ## Make the sample academy, train the first release, serve it on PORT
 	@$(RUN) { [ -f "$(DATA)/academy.json" ] || [ -n "$$(ls -d "$(DATA)"/events* 2>/dev/null)" ] || $(PYTHON_BIN) -m pipelines academy --out "$(DATA)"; }

@@ -1,7 +1,7 @@
 """Load a trained ranker and score candidates with it: the second stage, offline and in the server.
 
-Scoring is plain NumPy over the exported weights. The network is small, so that TensorFlow's start,
-memory and size would cost a server far more than the arithmetic does.
+Scoring is NumPy over the exported weights, its widest part a compiled loop where there is one. The network
+is small, so that TensorFlow's start, memory and size would cost a server far more than the arithmetic does.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from components.contract.encoding import find
 from components.contract.errors import ReleaseError
 from components.contract.features import CATEGORICAL, NUMERIC
+from components.contract.first_layer import FirstLayer
+from components.contract.kernels import library
 
 # Standardised values beyond this are outliers of the training log.
 CLIP = 5.0
@@ -63,10 +65,29 @@ class _Network:
         matrices = by_code.reshape(len(parts), size, self._units)
         hidden = [part @ matrix for part, matrix in zip(parts, matrices, strict=True)]
         self._of_codes = np.concatenate([np.concatenate(hidden), coded, weights["linear"]], axis=1)
+        kernels, squares = library(), (self._number_squares, self._code_squares)
+        self._first = kernels and FirstLayer(
+            kernels, weights, self._of_numbers, self._of_codes, squares, self._units, float(self._share), CLIP
+        )
 
     def __call__(self, numeric: NDArray[np.float32], codes: NDArray[np.int32]) -> NDArray[np.float32]:
         """Logits, (N,)."""
-        number, row = np.ascontiguousarray(numeric.T), (codes + self._offsets).T
+        number, row = np.ascontiguousarray(numeric.T), codes.T + self._offsets[:, None]
+        hidden, logits = self._first(number, row) if self._first else self._linear(number, row)
+        if self._cross:
+            logits += self._crossed(number, row)
+        if self._layers:
+            for matrix, bias in self._layers[1:]:
+                hidden = hidden @ matrix
+                hidden += bias
+                np.maximum(hidden, 0, out=hidden)
+            logits += (hidden @ self._w["output"])[:, 0]
+        return logits
+
+    def _linear(
+        self, number: NDArray[np.float32], row: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What :class:`FirstLayer` gives, without compiled loops."""
         fixed, same = (number == number[:, :1]).all(axis=1), (row == row[:, :1]).all(axis=1)
         sums, squares = self._sums(number[~fixed], ~fixed, row[~same])
         shared, shared_squares = self._sums(number[fixed, :1], fixed, row[same, :1])
@@ -75,14 +96,9 @@ class _Network:
         first, vectors, linear = np.split(sums, [self._units, sums.shape[1] - 1], axis=1)
         logits = linear[:, 0] + self._w["bias"]
         logits += self._share * (np.square(vectors).sum(axis=1) - squares)
-        if self._cross:
-            logits += self._crossed(number, row)
         if self._layers:
-            hidden = np.maximum(first + self._layers[0][1], 0)
-            for matrix, bias in self._layers[1:]:
-                hidden = np.maximum(hidden @ matrix + bias, 0)
-            logits += (hidden @ self._w["output"])[:, 0]
-        return logits
+            first = np.maximum(first + self._layers[0][1], 0)
+        return first, logits
 
     def _sums(
         self, number: NDArray[np.float32], fields: NDArray[np.bool_], row: NDArray[np.int64]

@@ -96,6 +96,12 @@ def test_runs_as_nobody_and_holds_no_tools(client: docker.DockerClient, target: 
     assert run(client, target, "sh", "-c", script).split("\n")[:-1] == ["10001", "wrote /tmp"]
 
 
+@pytest.mark.parametrize("target", [target for target in TARGETS if target in ("light", "serving")])
+def test_holds_the_compiled_loops(client: docker.DockerClient, target: str) -> None:
+    code = "from components.contract.kernels import library; print(library() is not None)"
+    assert run(client, target, "python3", "-c", code) == "True\n"
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_labels(client: docker.DockerClient, target: str) -> None:
     labels = client.images.get(name_of(target)).labels
