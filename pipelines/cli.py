@@ -294,6 +294,9 @@ def academy(
     pages: Annotated[int, typer.Option(min=1)] = 600,
     days: Annotated[int, typer.Option(min=1)] = 60,
     seed: int = 7,
+    law: Annotated[
+        str, typer.Option(help="What rules the behaviour: mixed, tastes, news or paths.")
+    ] = "mixed",
 ) -> None:
     """Generate the log of a believable training platform, with the true preferences aside.
 
@@ -309,6 +312,7 @@ def academy(
             pages=pages,
             days=days,
             seed=seed,
+            law=law,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     show(figures)

@@ -28,8 +28,11 @@ class RankerSettings(StepSettings):
     learning_rate: float = Field(1e-3, gt=0, description="Of Adam")
     batch_requests: int = Field(64, ge=1, description="Requests in a batch")
     negatives: int = Field(80, ge=1, description="Unopened candidates of a request, drawn anew for each pass")
-    epochs: int = Field(8, ge=1, description="Most passes over the examples")
-    patience: int = Field(2, ge=1, description="Passes without a better validation loss before stopping")
+    average: float = Field(
+        0.998, ge=0, lt=1, description="Decay of the running mean of the weights, a step; 0: the last weights"
+    )
+    epochs: int = Field(14, ge=1, description="Most passes over the examples")
+    patience: int = Field(3, ge=1, description="Passes without a better validation loss before stopping")
     validation_share: float = Field(0.15, gt=0, lt=1, description="Latest requests kept to choose the epoch")
     pointwise_weight: float = Field(0.0, ge=0, description="Weight of the log loss beside the listwise loss")
     refit: bool = Field(True, description="Train again on all requests for the chosen number of passes")

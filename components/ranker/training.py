@@ -85,7 +85,11 @@ def _batches(
 
 
 class _Trainer:
-    """One network and its optimiser."""
+    """One network, its optimiser, and the running mean of its weights, which is what training gives.
+
+    Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992, with the
+    exponential mean that has taken the place of theirs. While there are few steps it is the plain mean.
+    """
 
     def __init__(self, examples: Examples, settings: RankerSettings, seed: int):
         self.examples, self.settings = examples, settings
@@ -93,7 +97,8 @@ class _Trainer:
         mean, deviation = sample.mean(axis=0), sample.std(axis=0)
         sizes = [len(examples.values[name]) for name in CATEGORICAL]
         scale = np.where(deviation > 1e-6, deviation, 1.0)
-        self.net = DeepFM(sizes, mean, scale, bin_edges(sample, settings.numeric_bins), settings, seed)
+        edges = bin_edges(sample, settings.numeric_bins)
+        self.learner, self.net = (DeepFM(sizes, mean, scale, edges, settings, seed) for _ in range(2))
         self.optimizer = tf.keras.optimizers.Adam(settings.learning_rate)
         self.order = np.random.default_rng(seed)
         self.steps = 0
@@ -106,16 +111,19 @@ class _Trainer:
         self._loss = tf.function(self._validate, input_signature=signature)
 
     def _train(self, numeric: Any, codes: Any, row: Any, label: Any, step: Any) -> Any:
-        variables = self.net.trainable_variables
+        variables = self.learner.trainable_variables
         with tf.GradientTape() as tape:
-            logits = self.net(numeric, codes, step)
+            logits = self.learner(numeric, codes, step)
             loss = listwise_loss(logits, row, label)
             total = loss
             if self.settings.pointwise_weight:
                 total += self.settings.pointwise_weight * pointwise_loss(logits, row, label)
-            total += self.settings.l2 * tf.add_n([tf.nn.l2_loss(v) for v in self.net.decayed])
+            total += self.settings.l2 * tf.add_n([tf.nn.l2_loss(v) for v in self.learner.decayed])
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(total, variables)]
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        keep = tf.minimum(self.settings.average, 1 - 1 / tf.cast(step, tf.float32))
+        for mean, variable in zip(self.net.trainable_variables, variables, strict=True):
+            mean.assign(keep * mean + (1 - keep) * variable)
         return loss
 
     def _validate(self, numeric: Any, codes: Any, row: Any, label: Any) -> Any:

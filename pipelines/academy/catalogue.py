@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from components.contract import columns as c
+from pipelines.academy.laws import Law
 from pipelines.academy.people import TASTES
 from pipelines.academy.truth import DAY
 from pipelines.academy.words import (
@@ -26,9 +27,7 @@ from pipelines.academy.words import (
 )
 
 NEWS = [name for name, *_ in FORMATS].index("news")
-_ON_PATHS = 0.5
 _RESTRICTED = 0.25
-_PUBLISHED_BEFORE = 0.6
 _RETIRED = 0.04
 _LEADERS = (6, 7)
 _STRAY = 0.12
@@ -111,7 +110,7 @@ class Catalogue:
         return frame.with_columns(pl.col("due_days", "recertify_days").fill_nan(None)).sort(c.PAGE_ID)
 
 
-def make_catalogue(rng: np.random.Generator, pages: int, start: float, days: int) -> Catalogue:
+def make_catalogue(rng: np.random.Generator, pages: int, start: float, days: int, law: Law) -> Catalogue:
     """Draw pages.
 
     Parameters
@@ -122,8 +121,10 @@ def make_catalogue(rng: np.random.Generator, pages: int, start: float, days: int
         Epoch seconds of the first day.
     days : int
         Pages go on being published over these days.
+    law : Law
+        Shares of pages on paths and of news, and how far tastes differ.
     """
-    path, first = _paths(rng, pages)
+    path, first = _paths(rng, pages, law.on_paths)
     groups = int(path[-1]) + 1
     lone = np.bincount(path)[path] == 1
     weight = rng.uniform(0.5, 1.5, len(TOPICS))
@@ -133,7 +134,7 @@ def make_catalogue(rng: np.random.Generator, pages: int, start: float, days: int
     format_ = np.where((format_ == NEWS) & ~lone, np.int32(0), format_)
     news = format_ == NEWS
     previous = np.where(first, -1, np.arange(pages) - 1).astype(np.int32)
-    published = _published(rng, path, first, news, start, days)
+    published = _published(rng, path, first, news, start, days, law.published_before)
     mandatory = _mandatory(rng, topic, lone & ~news)
     asked = mandatory.any(axis=0)
     assigned = start + np.floor(rng.uniform(-10, days, pages)) * DAY
@@ -160,17 +161,26 @@ def make_catalogue(rng: np.random.Generator, pages: int, start: float, days: int
         due_days=np.where(asked, rng.choice([14.0, 30.0, 45.0], pages), np.nan),
         recertify_days=np.where(asked, rng.choice([180.0, 365.0, np.nan], pages), np.nan),
         quality=rng.normal(0, 0.6, pages).astype(np.float32),
-        # The product with a standard normal of the associate has a deviation of 0.8.
-        taste=(0.8 * taste / np.sqrt(TASTES * (0.55**2 + 0.5**2 + 0.4**2))).astype(np.float32),
+        # The product with a standard normal of the associate has the law's deviation.
+        taste=(law.taste * taste / np.sqrt(TASTES * (0.55**2 + 0.5**2 + 0.4**2))).astype(np.float32),
         titles=titles,
         bodies=bodies,
     )
 
 
-def _paths(rng: np.random.Generator, pages: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+def _format_shares(news: float) -> NDArray[np.float64]:
+    """Shares of the formats, with this share of news and the others in proportion."""
+    shares = np.array([share for _, share, *_ in FORMATS])
+    others = np.arange(len(shares)) != NEWS
+    shares[others] *= (1 - news) / shares[others].sum()
+    shares[NEWS] = news
+    return shares
+
+
+def _paths(rng: np.random.Generator, pages: int, share: float) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """Number of each page's path, and whether the page begins it; paths first, lone pages last."""
     lengths: list[int] = []
-    while sum(lengths) + 8 <= _ON_PATHS * pages + 4:
+    while sum(lengths) + 8 <= share * pages + 4:
         lengths.append(int(rng.integers(3, 9)))
     lengths += [1] * (pages - sum(lengths))
     path = np.repeat(np.arange(len(lengths)), lengths).astype(np.int32)
@@ -184,10 +194,11 @@ def _published(
     news: NDArray[np.bool_],
     start: float,
     days: int,
+    early: float,
 ) -> NDArray[np.float64]:
     """Whole paths appear at once or page by page; each page at six in the morning."""
     groups = int(path[-1]) + 1
-    before = rng.random(groups) < _PUBLISHED_BEFORE
+    before = rng.random(groups) < early
     day = np.where(before, -np.ceil(rng.uniform(3, 400, groups)), np.floor(rng.uniform(0, days, groups)))[
         path
     ]

@@ -17,8 +17,9 @@ from components.contract.errors import DataError
 from components.contract.files import atomic_file, atomic_folder
 from pipelines.academy.behaviour import Behaviour
 from pipelines.academy.catalogue import NEWS, Catalogue, make_catalogue
+from pipelines.academy.laws import LAWS, Law
 from pipelines.academy.people import People, make_people
-from pipelines.academy.truth import DAY, RECENT, TruePreference, Weights
+from pipelines.academy.truth import DAY, RECENT, TruePreference
 from pipelines.academy.words import (
     DEPARTMENTS,
     FORMATS,
@@ -42,7 +43,7 @@ def make_academy(
     days: int = 60,
     seed: int = 7,
     progress: Callable[[int, int], None] | None = None,
-    weights: Weights | None = None,
+    law: str = "mixed",
 ) -> dict[str, float | int]:
     """Generate a training platform's log in the contract's tables.
 
@@ -59,8 +60,8 @@ def make_academy(
     seed : int
     progress : callable, optional
         Called with the days done and the days in all, after each day.
-    weights : Weights, optional
-        Strengths of the influences on the true preference.
+    law : str
+        What rules the behaviour: a name in ``LAWS``.
 
     Returns
     -------
@@ -72,17 +73,19 @@ def make_academy(
     Raises
     ------
     DataError
-        A size is not positive, or there are too few pages for a learning path.
+        A size is not positive, there are too few pages for a learning path, or the law is unknown.
     """
     for name, value, least in (("associates", associates, 1), ("pages", pages, 10), ("days", days, 1)):
         if value < least:
             raise DataError(f"{name}: must be at least {least} (got {value})")
+    if law not in LAWS:
+        raise DataError(f"law: {law} is none of {', '.join(LAWS)}")
     out = Path(out)
     start = START.timestamp()
     rng = np.random.default_rng([seed, 0])
     people = make_people(rng, associates, start, days)
-    catalogue = make_catalogue(rng, pages, start, days)
-    truth = _truth(rng, people, catalogue, start, days, weights or Weights())
+    catalogue = make_catalogue(rng, pages, start, days, LAWS[law])
+    truth = _truth(rng, people, catalogue, start, days, LAWS[law])
     behaviour = Behaviour(people, catalogue, truth, start, days, seed)
 
     (out / "academy.json").unlink(missing_ok=True)
@@ -117,7 +120,7 @@ def make_academy(
     figures: dict[str, float | int] = {"associates": associates, "pages": pages, "events": total, **counts}
     figures["click_rate"] = round(clicks / max(1, counts[c.IMPRESSION]), 4)
     figures |= _levels(behaviour)
-    arguments = {"associates": associates, "pages": pages, "days": days, "seed": seed}
+    arguments = {"associates": associates, "pages": pages, "days": days, "seed": seed, "law": law}
     with atomic_file(out / "academy.json") as aside_file:
         text = orjson.dumps({"arguments": arguments, "figures": figures}, option=orjson.OPT_INDENT_2)
         aside_file.write_bytes(text)
@@ -125,7 +128,7 @@ def make_academy(
 
 
 def _truth(
-    rng: np.random.Generator, people: People, pages: Catalogue, start: float, days: int, weights: Weights
+    rng: np.random.Generator, people: People, pages: Catalogue, start: float, days: int, law: Law
 ) -> TruePreference:
     role_topic = rng.normal(0, 0.45, (len(ROLES), len(TOPICS)))
     department_topic = rng.normal(0, 0.2, (len(DEPARTMENTS), len(TOPICS)))
@@ -154,14 +157,14 @@ def _truth(
         previous=pages.previous,
         news=pages.format == NEWS,
         induction=pages.topic == INDUCTION,
-        role_topic=role_topic.astype(np.float32),
-        department_topic=department_topic.astype(np.float32),
-        region_topic=rng.normal(0, 0.2, (len(REGIONS), len(TOPICS))).astype(np.float32),
-        campaign=_campaigns(rng, days),
+        role_topic=(law.needs * role_topic).astype(np.float32),
+        department_topic=(law.needs * department_topic).astype(np.float32),
+        region_topic=(law.needs * rng.normal(0, 0.2, (len(REGIONS), len(TOPICS)))).astype(np.float32),
+        campaign=np.float32(law.campaigns) * _campaigns(rng, days),
         band_format=rng.normal(0, 0.4, (4, len(FORMATS))).astype(np.float32),
         start=start,
         offset=0.0,
-        weights=weights,
+        weights=law.weights,
     )
     return replace(truth, offset=_offset(truth, rng, days))
 
