@@ -1,4 +1,4 @@
-"""Refresh what moves daily: counts, trends, new pages. Embeddings and ranker stay."""
+"""Refresh what moves daily, and roll it out: counts, trends, new pages. Embeddings and ranker stay."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from kfp import dsl
 
 from components.contract.columns import EVERYTHING, HOLDOUT
 from pipelines.placement import SITE, lasting
-from pipelines.shared import finish, fit_co_counts, fit_content, prepare, take
+from pipelines.shared import finish, fit_co_counts, fit_content, prepare, roll_out, take
 
 
 @dsl.pipeline(
     name="daily-candidates",
     display_name="Daily candidates",
     description="Refresh what moves daily: counts, trends, new pages. Embeddings and ranker stay.",
-    pipeline_config=lasting(1),
+    pipeline_config=lasting(2),
 )
 def daily_candidates(
     data: str,
@@ -37,7 +37,7 @@ def daily_candidates(
     released = {name: take(home, name).outputs["model"] for name in ("skip_gram", "two_tower")}
     # Fitted before the holdout of their day, so that today's holdout is new to them.
     earlier = {name: take(home, f"holdout/{name}").outputs["model"] for name in ("skip_gram", "two_tower")}
-    finish(
+    delivered = finish(
         "daily",
         home,
         prepared,
@@ -46,3 +46,4 @@ def daily_candidates(
         vectors={HOLDOUT: earlier, EVERYTHING: released},
         ranker=take(home, "ranker").outputs["model"],
     )
+    roll_out("daily", home, prepared, delivered)

@@ -4,9 +4,8 @@ from typing import Any
 
 from kfp import dsl
 
-from components.rollout.component import rollout
-from pipelines.placement import SITE, lasting, place
-from pipelines.shared import prepare, refit_everything
+from pipelines.placement import SITE, lasting
+from pipelines.shared import prepare, refit_everything, roll_out
 
 
 @dsl.pipeline(
@@ -33,7 +32,4 @@ def monthly_ranker(
     """
     prepared = prepare(data=data, home=home, settings=settings, date=date, beam_runner=beam_runner)
     delivered = refit_everything("monthly", home, prepared)
-    shown = rollout(
-        home=home, run_id=dsl.PIPELINE_JOB_NAME_PLACEHOLDER, settings=prepared.outputs["settings"]
-    )
-    place(shown).after(delivered).set_display_name("roll out")
+    roll_out("monthly", home, prepared, delivered)

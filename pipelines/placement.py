@@ -128,8 +128,8 @@ NEEDS = {
     "gate": Needs("100m", "1Gi", 0.5, retries=0, cached=False, home=True, webhook=True),
     "release": Needs("1", "4Gi", 2, cached=False, home=True),
     "from-release": Needs("100m", "1Gi", 1, cached=False, home=True),
-    # Three steps of at most 1 + 6 hours and half an hour to get ready; held or promoted after that.
-    "rollout": Needs("100m", "512Mi", 36, cached=False, home=True, webhook=True),
+    # Twelve hours for its turn, three steps of at most 1 + 6 hours and half an hour to get ready, the end.
+    "rollout": Needs("100m", "512Mi", 37, cached=False, home=True, webhook=True),
     "widen": Needs("100m", "512Mi", 0.5),
     "begin-search": Needs("4", "16Gi", 4, cached=False, home=True, gpu=True),
     "search": Needs("4", "16Gi", 48, cached=False, home=True, gpu=True),

@@ -26,6 +26,7 @@ from components.neighbours.component import neighbours
 from components.preprocess.component import preprocess
 from components.ranker.component import ranker
 from components.release.component import from_release, release
+from components.rollout.component import rollout
 from components.skip_gram.component import skip_gram
 from components.transitions.component import transitions
 from components.trending.component import trending
@@ -322,6 +323,14 @@ def finish(
         home=home,
         settings=chosen,
     )
+
+
+def roll_out(kind: str, home: str, prepared: PipelineTask, delivered: PipelineTask) -> None:
+    """Add the rollout of what was released, the last step, to the pipeline being defined."""
+    shown = rollout(
+        home=home, kind=kind, run_id=dsl.PIPELINE_JOB_NAME_PLACEHOLDER, settings=prepared.outputs["settings"]
+    )
+    place(shown).after(delivered).set_display_name("roll out")
 
 
 def refit_everything(kind: str, home: str, prepared: PipelineTask) -> PipelineTask:

@@ -1,4 +1,4 @@
-"""Refit counts, trends, content and embeddings. The ranker comes from the current release."""
+"""Refit counts, trends, content and embeddings, and roll them out; the ranker is the current one."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from kfp import dsl
 
 from components.contract.columns import EVERYTHING, HOLDOUT
 from pipelines.placement import SITE, lasting
-from pipelines.shared import finish, fit_co_counts, fit_content, fit_embeddings, prepare, take
+from pipelines.shared import finish, fit_co_counts, fit_content, fit_embeddings, prepare, roll_out, take
 
 
 @dsl.pipeline(
     name="weekly-embeddings",
     display_name="Weekly embeddings",
     description="Refit counts, trends, content and embeddings. The ranker comes from the current release.",
-    pipeline_config=lasting(2),
+    pipeline_config=lasting(3),
 )
 def weekly_embeddings(
     data: str,
@@ -35,7 +35,7 @@ def weekly_embeddings(
     content = fit_content(prepared)
     counts = {stage: fit_co_counts(prepared, stage) for stage in (HOLDOUT, EVERYTHING)}
     vectors = {stage: fit_embeddings(prepared, content, stage).outputs for stage in (HOLDOUT, EVERYTHING)}
-    finish(
+    delivered = finish(
         "weekly",
         home,
         prepared,
@@ -44,3 +44,4 @@ def weekly_embeddings(
         vectors=vectors,
         ranker=take(home, "ranker").outputs["model"],
     )
+    roll_out("weekly", home, prepared, delivered)

@@ -15,3 +15,7 @@ class GateError(WaymarkError):
 
 class ReleaseError(WaymarkError):
     """A release is missing, incomplete or fails its checksums."""
+
+
+class ClusterError(WaymarkError):
+    """The API server refuses, or cannot be reached for too long."""

@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -409,8 +409,16 @@ def rollback(home: Path | str, to: str | None = None) -> Release:
     raise ReleaseError(f"{home} has no sound release before {now.name}")
 
 
-def prune(home: Path | str, keep: int = 3) -> list[str]:
-    """Delete old releases: all but the newest ``keep`` and the current one, and dead builds.
+def prune(home: Path | str, keep: int = 3, needed: Collection[str] = ()) -> list[str]:
+    """Delete old releases: all but the newest ``keep``, the current one and those needed, and dead builds.
+
+    Parameters
+    ----------
+    home : Path or str
+    keep : int
+        How many of the newest stay.
+    needed : collection of str
+        Names of others that stay.
 
     Returns
     -------
@@ -418,7 +426,9 @@ def prune(home: Path | str, keep: int = 3) -> list[str]:
         Names of the releases deleted.
     """
     now = current(home)
-    spared = {release.name for release in list_releases(home)[:keep]} | ({now.name} if now else set())
+    spared = {*needed, *(release.name for release in list_releases(home)[:keep])}
+    if now is not None:
+        spared.add(now.name)
     gone = []
     releases = _releases(home)
     for path in list(releases.iterdir()) if releases.is_dir() else ():

@@ -14,6 +14,7 @@ from components.contract.errors import ReleaseError
 from components.contract.release import Kind, prune, publish
 from components.contract.settings import StepSettings, section
 from components.release.build import build_release
+from components.release.served import served
 
 log = structlog.get_logger()
 
@@ -40,7 +41,9 @@ def run(
     inherited: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> dict[str, float | int | str]:
-    """Write the release, make it current, and delete the oldest.
+    """Write the release, make it current, and delete the oldest that the cluster does not serve.
+
+    Where it cannot be known what the cluster serves, nothing is deleted: a later run does it.
 
     Parameters
     ----------
@@ -51,7 +54,7 @@ def run(
     run_id : str
         Pipeline run, for the lineage.
     settings : mapping, optional
-        The section ``release`` is read.
+        The sections ``release`` and, for where the cluster is, ``rollout`` are read.
 
     Returns
     -------
@@ -76,7 +79,8 @@ def run(
         inherited=inherited,
     )
     publish(home, built.name)
-    pruned = prune(home, chosen.keep)
+    needed = served(settings)
+    pruned = prune(home, chosen.keep, needed) if needed is not None else []
     files = built.manifest.files
     figures: dict[str, float | int | str] = {
         "release": built.name,

@@ -15,13 +15,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.contract.commands import run as run_commands
+from components.contract.inference_service import Phase, State
 from components.contract.settings import read_file, section
 from components.rollout.comparison import Judgement
 from components.rollout.driver import Rollout
 from components.rollout.machine import Event, Promote, Rollback, Start
 from components.rollout.notify import message
 from components.rollout.settings import RolloutSettings
-from components.rollout.state import Phase, State
 from components.rollout.step import make_rollout
 
 HELP = """

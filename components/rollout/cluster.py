@@ -14,17 +14,22 @@ from typing import Any, TypeVar
 
 import structlog
 import urllib3
-from kubernetes import client, config
-from pydantic import ValidationError
+from kubernetes import client
 
-from components.rollout.errors import ClusterError, ConflictError
-from components.rollout.state import Spec, State, View
+from components.contract.errors import ClusterError
+from components.contract.inference_service import (
+    ANNOTATION,
+    GROUP,
+    PLURAL,
+    VERSION,
+    Spec,
+    State,
+    View,
+    state_of,
+    view_of,
+)
+from components.rollout.errors import ConflictError
 
-ANNOTATION = "rollout.waymark.dev/state"
-MODE = "serving.kserve.io/deploymentMode"
-# Names of before KServe 0.16.
-_MODES = {"Serverless": "Knative", "RawDeployment": "Standard"}
-_GROUP, _VERSION, _PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
 _LONGEST_WAIT = 60.0
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -38,27 +43,6 @@ class Service:
     """``resourceVersion``, the lock of the next patch."""
     state: State | None
     view: View
-
-
-def connect() -> client.ApiClient:
-    """A client with the pod's service account, or else the kubeconfig's current context.
-
-    Raises
-    ------
-    ClusterError
-        There is neither.
-    """
-    settings = client.Configuration()
-    try:
-        config.load_incluster_config(settings)
-    except config.ConfigException:
-        try:
-            config.load_kube_config(client_configuration=settings)
-        except config.ConfigException as error:
-            raise ClusterError(f"neither in a cluster nor a kubeconfig: {error}") from error
-    # Trying again is decided here: urllib3 would do it unseen, and not for patches.
-    settings.retries = False
-    return client.ApiClient(settings)
 
 
 class Cluster:
@@ -85,7 +69,7 @@ class Cluster:
         sleep: Callable[[float], None] = time.sleep,
     ):
         self._api = client.CustomObjectsApi(api)
-        self._where = (_GROUP, _VERSION, namespace, _PLURAL, name)
+        self._where = (GROUP, VERSION, namespace, PLURAL, name)
         self.name = f"{namespace}/{name}"
         self._patience, self._clock, self._sleep = patience, clock, sleep
 
@@ -100,17 +84,7 @@ class Cluster:
         got = self._try(
             lambda: self._api.get_namespaced_custom_object(*self._where, _request_timeout=(5, 30))
         )
-        metadata = got["metadata"]
-        text = metadata.get("annotations", {}).get(ANNOTATION)
-        try:
-            state = State.model_validate_json(text) if text else None
-        except ValidationError as error:
-            raise ClusterError(
-                f"annotation {ANNOTATION} of {self.name} is of another version or was edited; nothing is "
-                f"touched until it is mended or removed: {error.errors()[0]['msg']}"
-            ) from error
-        seen = _map(_map(_map(got.get("status")).get("components")).get("predictor"))
-        return Service(metadata["resourceVersion"], state, _view(got, seen))
+        return Service(got["metadata"]["resourceVersion"], state_of(got), view_of(got))
 
     def write(self, service: Service, state: State, spec: Spec | None, dry_run: bool = False) -> None:
         """Write a state and, with it, a change of traffic.
@@ -177,39 +151,6 @@ class Cluster:
             log.warning("rollout.api_failed", problem=problem, wait=round(wait, 1))
             self._sleep(wait)
             longest = min(longest * 2, _LONGEST_WAIT)
-
-
-def _map(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _view(got: dict[str, Any], seen: dict[str, Any]) -> View:
-    predictor, status = got["spec"]["predictor"], _map(got.get("status"))
-    # The explicit annotation is asked for: a default may change with KServe's configuration.
-    stated = got["metadata"].get("annotations", {}).get(MODE)
-    modes = {_MODES.get(mode, mode) for mode in (stated, status.get("deploymentMode") or stated)}
-    ready = seen.get("latestReadyRevision")
-    targets = [target for target in seen.get("traffic") or () if target.get("percent") is not None]
-    # A route by names alone follows the ready revision where it is named, but as the previous one.
-    named = [one for one in targets if one.get("revisionName") == ready and one.get("tag") != "prev"]
-    following = [one for one in targets if one.get("latestRevision")] or named
-    traffic: dict[str, int] = {}
-    for target in targets:
-        name = target.get("revisionName", "")
-        traffic[name] = traffic.get(name, 0) + target["percent"]
-    conditions = {row["type"]: row["status"] for row in status.get("conditions") or ()}
-    return View(
-        mode=modes.pop() if len(modes) == 1 else " against ".join(sorted(map(str, modes))),
-        uri=_map(predictor.get("model")).get("storageUri"),
-        percent=predictor.get("canaryTrafficPercent"),
-        generation=got["metadata"].get("generation"),
-        created=seen.get("latestCreatedRevision", ready),
-        ready=ready,
-        previous=seen.get("previousRolledoutRevision"),
-        traffic=traffic,
-        latest=sum(target["percent"] for target in following) if targets else None,
-        failed=conditions.get("PredictorReady") == "False",
-    )
 
 
 def _retry_after(error: client.ApiException) -> float:

@@ -8,12 +8,12 @@ from typing import Protocol
 
 import structlog
 
+from components.contract.inference_service import FINAL, Phase, State
 from components.rollout.cluster import Cluster, Service
 from components.rollout.comparison import Judgement, Measures, Verdict, judge
 from components.rollout.errors import ConflictError, MetricsError, RolloutError
 from components.rollout.machine import Decision, Event, Look, decide
 from components.rollout.settings import RolloutSettings
-from components.rollout.state import FINAL, Phase, State
 
 log = structlog.get_logger()
 _CONFLICTS = 20
@@ -52,6 +52,25 @@ class Rollout:
     ):
         self.cluster, self._metrics, self._settings = cluster, metrics, settings
         self._tell, self._clock, self._sleep = tell, clock, sleep
+
+    def await_turn(self, run: str, canary: str) -> Service:
+        """Wait while a rollout of another run and release goes on, ``turn_seconds`` at most.
+
+        Returns
+        -------
+        Service
+            As it was last seen; a rollout that still goes on refuses the next one.
+        """
+        until = self._clock() + self._settings.turn_seconds
+        while True:
+            service = self.cluster.read()
+            state = service.state
+            if state is None or state.phase in FINAL or run == state.id or canary == state.canary:
+                return service
+            if self._clock() >= until:
+                return service
+            log.info("rollout.waits", for_=state.canary, phase=state.phase)
+            self._sleep(self._settings.poll_seconds)
 
     def act(self, event: Event, dry_run: bool = False) -> Decision:
         """Do what a person asks for, now.

@@ -1,6 +1,6 @@
 """What can go wrong around a rollout."""
 
-from components.contract.errors import WaymarkError
+from components.contract.errors import ClusterError, WaymarkError
 
 
 class RolloutError(WaymarkError):
@@ -9,10 +9,6 @@ class RolloutError(WaymarkError):
 
 class MetricsError(RolloutError):
     """Prometheus cannot be asked; the rollout waits."""
-
-
-class ClusterError(RolloutError):
-    """The API server refuses, or cannot be reached for too long."""
 
 
 class ConflictError(ClusterError):

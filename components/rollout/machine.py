@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from components.contract.inference_service import FINAL, Phase, Spec, State, View
 from components.rollout.comparison import Judgement, Verdict
 from components.rollout.settings import RolloutSettings
-from components.rollout.state import FINAL, Phase, Spec, State, View
 
 
 @dataclass(frozen=True)
@@ -260,7 +260,7 @@ class _Turn:
 
     def observe(self, judgement: Judgement | None) -> Decision:
         state, settings = self.kept, self.settings
-        if self.view.failed:
+        if self.view.ready_now is False:
             return self.restore("the predictor is not ready any more")
         if judgement and judgement.verdict is Verdict.GOOD and self.view.latest == state.percent:
             return self.climb()

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.contract.columns import COMPLETE, IMPRESSION, VIEW
+from components.contract.inference_service import State
 from components.rollout.comparison import Measures, Outcome, Served
 from components.rollout.errors import MetricsError
 from components.rollout.settings import RolloutSettings
-from components.rollout.state import State
 
 # As serving/metrics.py exports them, all with the label release.
 REQUESTS = "waymark_http_responses_total"

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import httpx
 import structlog
 
+from components.contract.inference_service import Phase, State
 from components.contract.notify import post
-from components.rollout.state import Phase, State
 
 log = structlog.get_logger()
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
+from components.contract.inference_service import Target
 from components.contract.settings import StepSettings
 
 
@@ -30,15 +32,13 @@ class Guardrail(StepSettings):
         return min(self.maximum, self.ratio * stable + self.slack)
 
 
-class RolloutSettings(StepSettings):
+class RolloutSettings(Target):
     """Settings of the rollout step. A share is between 0 and 1; traffic is in per cent."""
 
-    service: str = Field("waymark", description="Name of the InferenceService")
-    namespace: str = Field("waymark", description="Its namespace")
-    storage: str = Field(
-        "",
-        description="Where the InferenceService finds HOME, like pvc://waymark-home; "
-        "empty: the release is not rolled out",
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kinds: tuple[Literal["daily", "weekly", "monthly"], ...] = Field(
+        ("daily", "weekly", "monthly"), description="Pipelines whose releases are rolled out by themselves"
     )
     prometheus: str = Field("http://prometheus-operated.monitoring.svc:9090", description="URL of Prometheus")
     steps: tuple[int, ...] = Field(
@@ -53,6 +53,11 @@ class RolloutSettings(StepSettings):
     )
     patience_seconds: float = Field(
         6 * 3600, ge=0, description="Time beyond the window to wait for requests and metrics; then held"
+    )
+    turn_seconds: float = Field(
+        12 * 3600,
+        ge=0,
+        description="Longest time a pipeline waits for an earlier rollout to end; then it fails",
     )
     ready_seconds: float = Field(
         1800, gt=0, description="Longest time until KServe has carried out a change; then taken back or held"

@@ -11,17 +11,17 @@ from typing import Any
 import structlog
 
 from components.contract.errors import ReleaseError
+from components.contract.inference_service import Phase, State, connect
 from components.contract.notify import WEBHOOK
 from components.contract.release import current, publish
 from components.contract.settings import section
-from components.rollout.cluster import Cluster, connect
+from components.rollout.cluster import Cluster
 from components.rollout.driver import Rollout
 from components.rollout.errors import RolloutError
 from components.rollout.machine import Start
 from components.rollout.metrics import Prometheus, release_of
 from components.rollout.notify import message, notify
 from components.rollout.settings import RolloutSettings
-from components.rollout.state import Phase, State
 
 log = structlog.get_logger()
 
@@ -43,6 +43,7 @@ def make_rollout(settings: RolloutSettings) -> Rollout:
 def run(
     home: Path | str,
     *,
+    kind: str,
     run_id: str,
     settings: Mapping[str, Any] | None = None,
     rollout: Rollout | None = None,
@@ -56,6 +57,8 @@ def run(
     ----------
     home : Path or str
         Folder of the releases.
+    kind : {"daily", "weekly", "monthly"}
+        Pipeline that it ends; one that ``rollout.kinds`` lacks rolls nothing out.
     run_id : str
         Pipeline run.
     settings : mapping, optional
@@ -66,7 +69,9 @@ def run(
     Returns
     -------
     dict
-        ``release``, ``phase``, ``steps`` observed, ``seconds``.
+        ``release``; ``phase``: promoted, skipped (by the settings), served (it has all traffic already)
+        or superseded (a newer run released while this one waited for its turn); ``steps`` observed;
+        ``seconds``.
 
     Raises
     ------
@@ -77,12 +82,19 @@ def run(
     release = current(home)
     if release is None:
         raise ReleaseError(f"{home} holds no release to roll out; run the bootstrap pipeline first")
-    if not chosen.storage:
-        log.info("rollout.skipped", reason="settings.rollout.storage is empty")
-        return {"release": release.name, "phase": "skipped", "steps": 0, "seconds": 0.0}
+    if not chosen.storage or kind not in chosen.kinds:
+        why = f"rollout.kinds lacks {kind}" if chosen.storage else "rollout.storage is empty"
+        return _spared(release.name, "skipped", f"settings.{why}")
     started = time.perf_counter()
     rollout = rollout or make_rollout(chosen)
-    rollout.act(Start(run_id, f"{chosen.storage.rstrip('/')}/releases/{release.name}"))
+    uri = f"{chosen.storage.rstrip('/')}/releases/{release.name}"
+    found = rollout.await_turn(run_id, uri)
+    if found.state is None or found.state.id != run_id:
+        if (now := current(home)) is None or now.name != release.name:
+            return _spared(release.name, "superseded", "a newer run has released")
+        if found.view.whole and found.view.uri == uri:
+            return _spared(release.name, "served", "it has all traffic already")
+    rollout.act(Start(run_id, uri))
     state = rollout.drive()
     if state.phase is not Phase.PROMOTED:
         if state.phase is Phase.ROLLED_BACK:
@@ -94,6 +106,11 @@ def run(
         "steps": len(state.steps),
         "seconds": time.perf_counter() - started,
     }
+
+
+def _spared(release: str, phase: str, reason: str) -> dict[str, float | int | str]:
+    log.info("rollout.not_needed", release=release, phase=phase, reason=reason)
+    return {"release": release, "phase": phase, "steps": 0, "seconds": 0.0}
 
 
 def _point_back(home: Path | str, state: State) -> None:

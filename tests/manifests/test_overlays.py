@@ -50,6 +50,7 @@ def test_rights_are_no_more_than_listed(knative):
             ("argoproj.io", "workflowtaskresults", (), ("create", "patch")),
             ("", "configmaps", ("kfp-launcher",), ("get",)),
             ("", "secrets", ("mlpipeline-minio-artifact",), ("get",)),
+            ("serving.kserve.io", "inferenceservices", (), ("get", "list")),
         },
         "waymark-rollout": {
             ("serving.kserve.io", "inferenceservices", (), ("get", "list", "patch", "update", "watch")),

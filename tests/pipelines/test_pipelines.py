@@ -114,9 +114,9 @@ def test_steps(compiled):
     ]
     assert functions["bootstrap"] == sorted(full)
     assert functions["monthly_ranker"] == sorted([*full, "rollout"])
-    daily = [*common, *COUNTS, *COUNTS, "candidates", *["from_release"] * 5]
+    daily = [*common, *COUNTS, *COUNTS, "candidates", *["from_release"] * 5, "rollout"]
     assert functions["daily_candidates"] == sorted(daily)
-    weekly = [*common, *COUNTS, *COUNTS, *VECTORS, *VECTORS, "candidates", "from_release"]
+    weekly = [*common, *COUNTS, *COUNTS, *VECTORS, *VECTORS, "candidates", "from_release", "rollout"]
     assert functions["weekly_embeddings"] == sorted(weekly)
     tune = ["configure", "ingest", "validate", "preprocess", "content_similarity", *COUNTS, *VECTORS]
     tune += ["widen", "candidates", "begin_search", "search", "finish_search"]
@@ -146,11 +146,13 @@ def test_what_is_released_is_what_was_tried(compiled, name):
     assert origins(compiled[name], "gate")["latency"] == ("smoke", None)
 
 
-def test_the_rollout_waits_for_the_release_and_is_the_last_step(compiled):
-    ir = compiled["monthly_ranker"]
+@pytest.mark.parametrize("name", ["daily_candidates", "weekly_embeddings", "monthly_ranker"])
+def test_the_rollout_waits_for_the_release_and_is_the_last_step(compiled, name):
+    ir = compiled[name]
     root = ir["root"]["dag"]["tasks"]
     assert set(root["rollout"]["dependentTasks"]) == {"deliver", "prepare"}
     given = root["rollout"]["inputs"]["parameters"]
+    assert given["kind"]["runtimeValue"]["constant"] == name.split("_")[0]
     # A retry of the run must be told from another run.
     assert given["run_id"]["runtimeValue"]["constant"] == "{{$.pipeline_job_name}}"
     assert given["settings"]["taskOutputParameter"]["producerTask"] == "prepare"

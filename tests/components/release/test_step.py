@@ -154,6 +154,26 @@ def test_old_releases_are_pruned(tmp_path, parts):
     assert names == ["20261103", "20261102"]
 
 
+def test_what_the_cluster_serves_stays_and_in_doubt_everything_does(tmp_path, parts, monkeypatch):
+    """A canary takes longer than four daily releases; then the API is away for a day."""
+    home, answers = tmp_path / "home", iter([set(), None, {"x"}, {"first"}, None, {"first"}])
+    names = {}
+
+    def served(settings):
+        assert settings == {"release": {"keep": 1}}
+        answer = next(answers)
+        return answer and {names.get(name, name) for name in answer}
+
+    monkeypatch.setattr("components.release.step.served", served)
+    kept = []
+    for day in range(6):
+        dataset(START + day * 86400).save(parts["dataset"])
+        figures = run(home, kind="daily", settings={"release": {"keep": 1}}, **parts)
+        names.setdefault("first", figures["release"]) if day == 2 else None
+        kept.append([made.name[6:8] for made in list_releases(home)])
+    assert kept == [["30"], ["31", "30"], ["01"], ["02", "01"], ["03", "02", "01"], ["04", "01"]]
+
+
 def test_parent_is_the_release_before(tmp_path, parts):
     first = run(tmp_path / "home", kind="bootstrap", **parts)
     dataset(START + 86400).save(parts["dataset"])

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
 
 PATH = re.compile(r"/apis/serving\.kserve\.io/v1beta1/namespaces/([^/]+)/inferenceservices/([^/]+)")
 
+LIST = "/apis/serving.kserve.io/v1beta1/namespaces/{}/inferenceservices"
+
 
 class Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -57,7 +59,7 @@ class Fault(BaseModel):
 
 
 class ApiServer:
-    """Keeps one InferenceService; ``faults`` is asked before every request."""
+    """Keeps one InferenceService, beside ``others`` in lists; ``faults`` is asked before every request."""
 
     def __init__(self, name: str, uri: str, mode: str | None = "Knative", namespace: str = "waymark"):
         self.key = (namespace, name)
@@ -65,6 +67,7 @@ class ApiServer:
         self.faults: Callable[[str], Fault | None] = lambda method: None
         self.requests: list[tuple[str, int]] = []
         self.history: list[dict[str, Any]] = []
+        self.others: list[dict[str, Any]] = []
         annotations = {"serving.kserve.io/deploymentMode": mode} if mode else {}
         model = {"modelFormat": {"name": "waymark"}, "runtime": "waymark", "storageUri": uri}
         self.object: dict[str, Any] = {
@@ -189,6 +192,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self, method: str, body: bytes) -> tuple[int, dict[str, Any]]:
         where = urlsplit(self.path)
+        if method == "GET" and where.path == LIST.format(self.api.key[0]):
+            return 200, {"kind": "InferenceServiceList", "items": [self.api.object, *self.api.others]}
         found = PATH.fullmatch(where.path)
         if not found or found.groups() != self.api.key:
             return 404, _status(404, "NotFound", f"{where.path} not found")

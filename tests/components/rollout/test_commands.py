@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import kubernetes.config.kube_config
 import pytest
@@ -12,6 +13,7 @@ import structlog
 import yaml
 from kfp import dsl
 
+from components.contract.inference_service import Phase, State
 from components.contract.notify import WEBHOOK
 from components.contract.release import current, publish, write_release
 from components.rollout.__main__ import main
@@ -19,7 +21,6 @@ from components.rollout.component import rollout as component
 from components.rollout.errors import RolloutError
 from components.rollout.metrics import release_of
 from components.rollout.notify import notify
-from components.rollout.state import Phase, State
 from components.rollout.step import run
 from tests.components.rollout.world import NEW, OLD, World
 from tests.support.webhook import Webhook
@@ -154,7 +155,9 @@ def test_component_rolls_the_current_release_out(world, home, tmp_path):
     serve(world, old)
     metrics = dsl.Metrics(uri=str(tmp_path / "metrics"))
     settings = {"rollout": {**QUICK, "storage": "pvc://home/"}}
-    component.python_func(home=str(folder), run_id="run-1", settings=settings, metrics=metrics)
+    component.python_func(
+        home=str(folder), kind="monthly", run_id="run-1", settings=settings, metrics=metrics
+    )
     assert metrics.metadata["release"] == release_of(new)
     assert metrics.metadata["phase"] == "promoted"
     assert world.at_rest == (new, None, {new: 100})
@@ -166,17 +169,81 @@ def test_a_release_taken_back_is_not_current_any_more(world, home):
     world.kserve.start_seconds = lambda uri: None if uri == new else 0.2
     settings = {"rollout": {**QUICK, "steps": [5, 100], "ready_seconds": 1, "storage": "pvc://home"}}
     with pytest.raises(RolloutError, match=r"was taken back.*not ready after 1 s"):
-        run(folder, run_id="run-2", settings=settings)
+        run(folder, kind="daily", run_id="run-2", settings=settings)
     assert current(folder).name == release_of(old)
     # A retry of the run says the same and tries nothing, though the pointer moved.
     patches = len(world.api.history)
     with pytest.raises(RolloutError, match="was taken back"):
-        run(folder, run_id="run-2", settings=settings)
+        run(folder, kind="daily", run_id="run-2", settings=settings)
     assert len(world.api.history) == patches
 
 
 def test_without_a_cluster_nothing_is_rolled_out(home):
-    assert run(home[0], run_id="run")["phase"] == "skipped"
+    assert run(home[0], kind="daily", run_id="run")["phase"] == "skipped"
+
+
+def test_a_kind_that_is_not_rolled_out(world, home):
+    folder, old, _ = home
+    serve(world, old)
+    settings = {"rollout": {**QUICK, "storage": "pvc://home", "kinds": ["weekly", "monthly"]}}
+    assert run(folder, kind="daily", run_id="run", settings=settings)["phase"] == "skipped"
+    assert world.api.history == []
+
+
+def test_a_release_that_has_all_traffic_needs_no_rollout(world, home):
+    """A day without events makes the same release again."""
+    folder, _, new = home
+    serve(world, new)
+    settings = {"rollout": {**QUICK, "storage": "pvc://home"}}
+    assert run(folder, kind="daily", run_id="run", settings=settings)["phase"] == "served"
+    assert world.api.history == []
+
+
+@pytest.fixture
+def earlier(home, world, command):
+    """A rollout of another run waits for its canary; what ends it: a rollback by hand."""
+    folder, old, _ = home
+    serve(world, old)
+    world.kserve.start_seconds = lambda uri: None if uri == NEW else 0.2
+    assert command("start", NEW, "--no-wait", steps=[5, 100])[0] == 0
+    return folder, lambda: command("rollback")
+
+
+def weekly(folder, **more):
+    settings = {"rollout": {**QUICK, "storage": "pvc://home", **more}}
+    return run(folder, kind="weekly", run_id="weekly", settings=settings)
+
+
+def test_a_second_rollout_waits_for_its_turn(world, earlier):
+    folder, end = earlier
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(weekly, folder)
+        time.sleep(0.5)
+        assert world.predictor["model"]["storageUri"] == NEW
+        end()
+        assert waiting.result()["phase"] == "promoted"
+    assert release_of(world.at_rest[0]) == current(folder).name
+
+
+def test_the_wait_for_a_turn_ends(world, earlier):
+    with pytest.raises(RolloutError, match="is running"):
+        weekly(earlier[0], turn_seconds=0.3)
+    assert world.predictor["model"]["storageUri"] == NEW
+
+
+def test_a_run_that_waited_while_a_newer_one_released_leaves_the_rollout_to_that(world, earlier):
+    folder, end = earlier
+
+    def fill(into):
+        (into / "part").write_text("9")
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(weekly, folder)
+        time.sleep(0.3)
+        publish(folder, write_release(folder, fill, kind="daily", last_event=1.8e9).name)
+        end()
+        assert waiting.result()["phase"] == "superseded"
+    assert world.at_rest[0] != NEW
 
 
 STATE = State(

@@ -4,10 +4,10 @@ import itertools
 import pytest
 from pydantic import ValidationError
 
+from components.contract.inference_service import FINAL, Phase, Spec, State, View
 from components.rollout.comparison import Judgement, Verdict
 from components.rollout.machine import Decision, Look, Promote, Rollback, Start, decide
 from components.rollout.settings import RolloutSettings
-from components.rollout.state import FINAL, Phase, Spec, State, View
 
 OLD, NEW, OTHER = "pvc://h/releases/old", "pvc://h/releases/new", "pvc://h/releases/other"
 R0, R1, R2, R3 = (f"waymark-predictor-{n:05d}" for n in range(4))
@@ -119,7 +119,7 @@ VIEWS = {
     "release by hand": dataclasses.replace(READY[Phase.WAITING], uri=OTHER, generation=9),
     "other field by hand": dataclasses.replace(READY[Phase.WAITING], generation=9),
     "stray": dataclasses.replace(READY[Phase.WAITING], traffic={R0: 95, R2: 5}),
-    "failed": dataclasses.replace(READY[Phase.WAITING], failed=True),
+    "failed": dataclasses.replace(READY[Phase.WAITING], ready_now=False),
 }
 
 

@@ -6,6 +6,7 @@ import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
 import serving.metrics
+from components.contract.inference_service import Phase, State
 from components.rollout.errors import MetricsError
 from components.rollout.metrics import (
     FEEDBACK,
@@ -18,7 +19,6 @@ from components.rollout.metrics import (
     quantile,
 )
 from components.rollout.settings import RolloutSettings
-from components.rollout.state import Phase, State
 from tests.components.rollout.prometheus import Prometheus as Double
 
 CANARY, STABLE = "20261101T000000-bbbbbb", "20261001T000000-aaaaaa"

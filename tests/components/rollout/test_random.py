@@ -7,10 +7,11 @@ import random
 import pytest
 import structlog
 
+from components.contract.errors import ClusterError
+from components.contract.inference_service import FINAL, Phase, State
 from components.rollout.comparison import Measures
-from components.rollout.errors import ClusterError, MetricsError, RolloutError
+from components.rollout.errors import MetricsError, RolloutError
 from components.rollout.machine import Promote, Rollback, Start
-from components.rollout.state import FINAL, Phase, State
 from tests.components.rollout.kserve import json_state
 from tests.components.rollout.kube import Fault
 from tests.components.rollout.world import NEW, OLD, OTHER, Killed, Steady, World
@@ -70,7 +71,7 @@ class Run:
         if method == "PATCH" and self.hand == "rival" and self.world.now >= self.hand_at:
             # Somebody rolls back between what this process read and what it is about to write.
             self.hand = None
-            with contextlib.suppress(RolloutError):
+            with contextlib.suppress(RolloutError, ClusterError):
                 self.world.process(self.metrics).act(Rollback())
                 self.taken_back = True
         if self.draw.random() >= self.faulty:

@@ -5,12 +5,12 @@ import random
 
 import pytest
 
-from components.rollout.cluster import ANNOTATION
-from components.rollout.errors import ClusterError, ConflictError, RolloutError
+from components.contract.errors import ClusterError
+from components.contract.inference_service import ANNOTATION, Phase
+from components.rollout.errors import ConflictError, RolloutError
 from components.rollout.machine import Promote, Rollback, Start
 from components.rollout.metrics import Prometheus as Metrics
 from components.rollout.settings import RolloutSettings
-from components.rollout.state import Phase
 from tests.components.rollout.kserve import json_state
 from tests.components.rollout.kube import Fault
 from tests.components.rollout.prometheus import People, Prometheus, Quality

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from kubernetes import client
 
+from components.contract.inference_service import State
 from components.rollout.cluster import Cluster
 from components.rollout.comparison import Measures, Outcome, Served
 from components.rollout.driver import Metrics, Rollout
 from components.rollout.settings import RolloutSettings
-from components.rollout.state import State
 from tests.components.rollout.kserve import KServe
 from tests.components.rollout.kube import ApiServer
 
