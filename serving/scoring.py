@@ -141,7 +141,9 @@ class Scorer:
         try:
             with _STAGES["candidates"].time():
                 wanted = policy.wanted(asked.requests, asked.completed, allowed)
-                shortlist = self._retriever.shortlist(asked.requests, trends, allowed=allowed, wanted=wanted)
+                shortlist = self._retriever.shortlist(
+                    asked.requests, trends, allowed=allowed, wanted=wanted, all_scores=False
+                )
         except Exception as error:
             log.error("candidates failed", **located(error))
             return plain()

@@ -18,8 +18,9 @@ from components.contract.errors import DataError
 from components.contract.examples import Examples
 from components.contract.features import FeatureBuilder
 from components.contract.requests import Requests, requests_of_stage
-from components.contract.retrieval import SOURCES, RetrievalSettings, Shortlist, load_retriever, top
+from components.contract.retrieval import SOURCES, RetrievalSettings, load_retriever, top
 from components.contract.settings import StepSettings
+from components.contract.shortlists import Shortlist
 from components.contract.trends import DAY, empty_counters, openings
 
 log = structlog.get_logger()
@@ -131,6 +132,7 @@ def _each_source(shortlist: Shortlist, part: Requests, pages: int) -> dict[str, 
     seen = np.zeros((len(part), pages), bool)
     seen[part.seen_row, part.seen_page] = True
     better, ties, best = [], [], []
+    assert shortlist.scores is not None
     for scores in shortlist.scores[: len(SOURCES)]:
         above, same = target_positions(scores, part.target, seen)
         better.append(above)

@@ -16,7 +16,8 @@ from components.contract.encoding import Codes, encode
 from components.contract.fusion import rank_features
 from components.contract.page_rates import RATES, PageRates
 from components.contract.requests import Requests
-from components.contract.retrieval import PATHS, SCORES, SOURCES, Shortlist
+from components.contract.retrieval import PATHS, SCORES, SOURCES
+from components.contract.shortlists import Shortlist
 from components.contract.trends import DAY
 
 _COUNTED = ("trend_1d", "trend_7d", "trend_30d", "popularity", "trend_role")
@@ -181,10 +182,8 @@ class FeatureBuilder:
 
     @staticmethod
     def _source_features(found: NDArray[np.float32], shortlist: Shortlist) -> None:
-        row, page, scores = shortlist.row, shortlist.page, shortlist.scores
-        said = scores[:, row, page]
-        best = np.maximum(scores.max(axis=2), 1e-12)
-        np.divide(said, best[:, row], out=found[_SCORE_ROWS])
+        said, best = shortlist.said, np.maximum(shortlist.best, 1e-12)
+        np.divide(said, best[:, shortlist.row], out=found[_SCORE_ROWS])
         ranks, agreement, fused = rank_features(shortlist.ranks)
         found[_RANK_ROWS] = ranks
         found[_AT["agreement"]], found[_AT["fused_rank"]] = agreement, fused

@@ -13,10 +13,12 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from components.contract.files import atomic_file
@@ -63,6 +65,17 @@ def pointer(array: NDArray[Any]) -> ctypes.c_void_p:
     """An array as a kernel takes it. The caller keeps the array until the kernel returns."""
     assert array.flags.c_contiguous
     return ctypes.c_void_p(array.ctypes.data)
+
+
+_memory = threading.local()
+
+
+def scratch(size: int) -> NDArray[np.uint8]:
+    """At least ``size`` bytes for this thread's kernels to work in; kept, for fresh memory is slow."""
+    found: NDArray[np.uint8] | None = getattr(_memory, "bytes", None)
+    if found is None or len(found) < size:
+        found = _memory.bytes = np.empty(size, np.uint8)
+    return found
 
 
 if __name__ == "__main__":

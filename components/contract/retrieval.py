@@ -1,12 +1,12 @@
 """First stage: score every page by every source, shortlist the best of each, unite them.
 
-Plain NumPy over batches; the same code builds training examples, evaluates and serves.
+NumPy over batches builds training examples and evaluates; a request, which asks for the candidates alone,
+gets the same from a compiled loop where there is one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,13 @@ from pydantic import Field, field_validator
 from components.contract import columns as c
 from components.contract.eligibility import Eligibility
 from components.contract.fusion import first_source, reciprocal_rank, unlisted_score
+from components.contract.kernels import library
 from components.contract.lists import Lists
 from components.contract.query_tower import QueryTower
 from components.contract.requests import Requests
 from components.contract.series import series_neighbours
 from components.contract.settings import StepSettings
+from components.contract.shortlists import CompiledShortlist, Shortlist, dense_shortlist
 from components.contract.sources import Neighbours, Vectors
 
 # Every source, in the order in which a tie of first places is settled.
@@ -69,6 +71,9 @@ _OF_LAST = {name: f"{name}_last" for name in _LISTS[:-1]}
 _OF_SECOND = {"within": "within_second", "skip": "skip_second"}
 _OF_HISTORY = {"ahead": "ahead_history", "ease": "ease", "item_knn": "item_knn", "content": "content"}
 _OF_LATEST = {"transitions": "transitions", "series": "series"}
+# Scores that come as a plane of all pages.
+_TRENDS = tuple(name for name in SOURCES if name.startswith("trend_") or name == "popularity")
+_DENSE = (*_TRENDS, "two_tower", "skip_gram", "skip_gram_last")
 # The steps whose artifacts the retriever reads.
 SOURCE_STEPS = ("transitions", "neighbours", "skip_gram", "content_similarity", "two_tower")
 # Requests whose lists are united at a time; memory stays bounded.
@@ -100,34 +105,6 @@ class RetrievalSettings(StepSettings):
     def quota_of(self, source: str) -> int:
         """Pages that one source may propose."""
         return self.quotas.get(source, self.quota)
-
-
-@dataclass(frozen=True)
-class Shortlist:
-    """Candidates of B requests, flattened: N = the sum of the lists' lengths.
-
-    Attributes
-    ----------
-    row : array of int32, shape (N,)
-        Which request; ascending.
-    page : array of int32, shape (N,)
-        Ascending within a request.
-    scores : array of float32, shape (len(SCORES), B, P)
-        What each of ``SCORES`` says of every page (pages that must not be shown score 0).
-    ranks : array of int32, shape (len(SOURCES), N)
-        0-based rank of each candidate in each source's own list; the quota where it is not in it.
-    source : array of int32, shape (N,)
-        Which of ``SOURCES`` has the candidate highest in its list; -1 where no list holds it.
-    fused : array of float32, shape (N,)
-        Fused reciprocal rank: an order of the candidates that needs no ranker.
-    """
-
-    row: NDArray[np.int32]
-    page: NDArray[np.int32]
-    scores: NDArray[np.float32]
-    ranks: NDArray[np.int32]
-    source: NDArray[np.int32]
-    fused: NDArray[np.float32]
 
 
 class Retriever:
@@ -181,6 +158,23 @@ class Retriever:
         self._history_weight = _decayed(settings.history_decay, settings.history_size)
         self._latest_weight = _decayed(settings.transition_decay, settings.transition_steps)
         self._quota = np.minimum([settings.quota_of(name) for name in SOURCES], len(page_ids))
+        kernels = library()
+        self._compiled = kernels and CompiledShortlist(
+            kernels,
+            self._lists,
+            np.array([self._planes_of(name) for name in _LISTS]),
+            [SCORES.index(name) for name in _DENSE],
+            len(SCORES),
+            self._quota,
+            eligibility.newness,
+            settings.shortlist,
+        )
+
+    @staticmethod
+    def _planes_of(name: str) -> list[int]:
+        """Scores that a list gives: of the last page, the second, the history, the latest ones; -1: none."""
+        groups = (_OF_LAST, _OF_SECOND, _OF_HISTORY, _OF_LATEST)
+        return [SCORES.index(group[name]) if name in group else -1 for group in groups]
 
     def _group(self, names: Mapping[str, str]) -> tuple[Lists, NDArray[np.int64]]:
         """Neighbour lists that stand together, and the planes of scores that they fill."""
@@ -190,9 +184,7 @@ class Retriever:
 
     def score(self, requests: Requests, trends: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """What each of ``SCORES`` says of all pages, shape (len(SCORES), B, P)."""
-        # Histories have no gaps: what is empty for everybody need not be looked at.
-        longest = int((requests.history_page >= 0).any(axis=0).sum())
-        page = requests.history_page[:, : max(1, min(self.settings.history_size, longest))]
+        page = self._history(requests)
         weight = np.where(page >= 0, self._history_weight[: page.shape[1]], 0)
         latest = page[:, : self.settings.transition_steps]
         latest_weight = np.broadcast_to(self._latest_weight[: latest.shape[1]], latest.shape)
@@ -207,15 +199,26 @@ class Retriever:
         self._of_last[0].copy(page[:, 0], scores, self._of_last[1])
         if page.shape[1] > 1:
             self._of_second[0].copy(page[:, 1], scores, self._of_second[1])
-        found = {
-            **trends,
-            "two_tower": self._two_tower_scores(requests),
-            "skip_gram": self._likeness(self._skip_gram, page, weight),
-            "skip_gram_last": self._likeness(self._skip_gram, page[:, :1], weight[:, :1]),
-        }
-        for name, values in found.items():
+        for name, values in zip(_DENSE, self._dense(requests, trends, page), strict=True):
             scores[SCORES.index(name)] = values
         return scores
+
+    def _history(self, requests: Requests) -> NDArray[np.int32]:
+        """Pages that are looked at, (B, L); histories have no gaps, so what is empty for all is left out."""
+        longest = int((requests.history_page >= 0).any(axis=0).sum())
+        return requests.history_page[:, : max(1, min(self.settings.history_size, longest))]
+
+    def _dense(
+        self, requests: Requests, trends: Mapping[str, NDArray[np.float32]], page: NDArray[np.int32]
+    ) -> list[NDArray[np.float32]]:
+        """Each of ``_DENSE`` for all pages, (B, P)."""
+        weight = np.where(page >= 0, self._history_weight[: page.shape[1]], 0)
+        return [
+            *(trends[name] for name in _TRENDS),
+            self._two_tower_scores(requests),
+            self._likeness(self._skip_gram, page, weight),
+            self._likeness(self._skip_gram, page[:, :1], weight[:, :1]),
+        ]
 
     @staticmethod
     def _likeness(
@@ -252,6 +255,8 @@ class Retriever:
         trends: Mapping[str, NDArray[np.float32]],
         allowed: NDArray[np.bool_] | None = None,
         wanted: tuple[NDArray[np.integer], NDArray[np.integer]] | None = None,
+        *,
+        all_scores: bool = True,
     ) -> Shortlist:
         """Unite the best pages of every source; the fused reciprocal rank settles who stays.
 
@@ -268,29 +273,27 @@ class Retriever:
         wanted : pair of arrays of int, optional
             Rows of requests and pages that are candidates whatever the sources say, if they are
             allowed, beside those that the shortlist has room for.
+        all_scores : bool
+            Also give the scores of all pages.
         """
         if allowed is None:
             allowed = self.allowed(requests)
+        kept = np.zeros(allowed.shape, bool)
+        if wanted is not None:
+            kept[wanted] = allowed[wanted]
+        if self._compiled and not all_scores:
+            page = self._history(requests)
+            weights, dense = (self._history_weight, self._latest_weight), self._dense(requests, trends, page)
+            return self._compiled(page, *weights, dense, trends["popularity"], allowed, kept)
         scores = self.score(requests, trends)
         scores *= allowed.astype(np.float32)
         most = np.maximum(trends["popularity"].max(axis=1, keepdims=True), 1)
         unlisted = unlisted_score(trends["popularity"], most, self.eligibility.newness)
         fused = np.where(allowed, unlisted, 0).astype(np.float32)
-        kept = np.zeros(allowed.shape, bool)
-        if wanted is not None:
-            kept[wanted] = allowed[wanted]
         blocks = [slice(start, start + _BLOCK) for start in range(0, len(kept), _BLOCK)]
         ranks = [self._unite(scores[: len(SOURCES), rows], fused[rows], kept[rows]) for rows in blocks]
         rank = ranks[0] if len(ranks) == 1 else np.concatenate(ranks, axis=1)
-        row, page = kept.nonzero()
-        return Shortlist(
-            row=row.astype(np.int32),
-            page=page.astype(np.int32),
-            scores=scores,
-            ranks=rank,
-            source=first_source(rank, self._quota),
-            fused=fused[row, page],
-        )
+        return dense_shortlist(scores, kept, rank, first_source(rank, self._quota), fused)
 
     def _unite(
         self, scores: NDArray[np.float32], fused: NDArray[np.float32], kept: NDArray[np.bool_]
@@ -398,16 +401,30 @@ def load_retriever(
 def top(values: NDArray[np.float32], size: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Columns of the ``size`` largest values along the last axis, best first, and the values.
 
+    Of equal values the first columns are taken.
+
     Examples
     --------
     >>> top(np.array([[1.0, 3.0, 2.0]], np.float32), 2)[0].tolist()
     [[1, 2]]
     """
-    if size < values.shape[-1]:
-        columns = np.argpartition(-values, size - 1, axis=-1)[..., :size]
-        columns.sort(axis=-1)
+    pages = values.shape[-1]
+    if size < pages:
+        at = min(pages - size, pages - 1)
+        limit = np.partition(values, at, axis=-1)[..., at, None]
+        kept = values >= limit
+        many = kept.sum(axis=-1) > size
+        if many.any():
+            kept[many] = _first_of_equals(values[many], limit[many], size)
+        columns = kept.nonzero()[-1].reshape(*values.shape[:-1], size)
     else:
-        columns = np.broadcast_to(np.arange(values.shape[-1]), values.shape)
+        columns = np.broadcast_to(np.arange(pages), values.shape)
     found = np.take_along_axis(values, columns, axis=-1)
     order = np.argsort(-found, axis=-1, kind="stable")
     return np.take_along_axis(columns, order, axis=-1), np.take_along_axis(found, order, axis=-1)
+
+
+def _first_of_equals(values: NDArray[np.float32], limit: NDArray[np.float32], size: int) -> NDArray[np.bool_]:
+    """What is above a row's limit, and so many of the first that equal it that there are ``size``, (N, P)."""
+    above, same = values > limit, values == limit
+    return above | (same & (same.cumsum(axis=1) <= size - above.sum(axis=1, keepdims=True)))

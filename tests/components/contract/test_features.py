@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from components.contract import columns as c
 from components.contract.features import CATEGORICAL, NUMERIC, FeatureBuilder
 from components.contract.requests import requests_of_stage
-from components.contract.retrieval import SCORES, SOURCES, Shortlist
+from components.contract.retrieval import SCORES, SOURCES
+from components.contract.shortlists import Shortlist
 from components.contract.trends import empty_counters, openings
 from tests.support.build import DAY, HOUR, logs, make_dataset, make_requests, random_retriever
 
@@ -24,10 +25,12 @@ def every_page(requests, pages, scores=None, ranks=None):
     page = np.tile(np.arange(pages, dtype=np.int32), batch)
     zero = np.zeros((batch, pages), np.float32)
     last = np.full(batch * pages, 50, np.int32)
+    planes = np.array([(scores or {}).get(name, zero) for name in SCORES], np.float32)
     return Shortlist(
         row=row,
         page=page,
-        scores=np.array([(scores or {}).get(name, zero) for name in SCORES], np.float32),
+        said=planes[:, row, page],
+        best=planes.max(axis=2),
         ranks=np.array([(ranks or {}).get(name, last) for name in SOURCES], np.int32),
         source=np.full(batch * pages, -1, np.int32),
         fused=np.zeros(batch * pages, np.float32),
@@ -276,6 +279,7 @@ def test_no_candidates_give_no_rows(dataset):
         every_page(requests, 5),
         row=np.empty(0, np.int32),
         page=np.empty(0, np.int32),
+        said=np.empty((len(SCORES), 0), np.float32),
         ranks=np.empty((len(SOURCES), 0), np.int32),
         source=np.empty(0, np.int32),
         fused=np.empty(0, np.float32),

@@ -1,0 +1,211 @@
+"""The first stage's shortlist: the candidates of a batch of requests, and the compiled loop that makes it."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.contract.kernels import pointer, scratch
+from components.contract.lists import Lists
+
+# As in kernels.c.
+_GATHERED = 1024
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """Candidates of B requests, flattened: N = the sum of the lists' lengths.
+
+    ``SCORES`` and ``SOURCES`` are those of :mod:`components.contract.retrieval`.
+
+    Attributes
+    ----------
+    row : array of int32, shape (N,)
+        Which request; ascending.
+    page : array of int32, shape (N,)
+        Ascending within a request.
+    said : array of float32, shape (len(SCORES), N)
+        What each of ``SCORES`` says of each candidate.
+    best : array of float32, shape (len(SCORES), B)
+        The most that each says of any page that may be shown.
+    ranks : array of int32, shape (len(SOURCES), N)
+        0-based rank of each candidate in each source's own list; the quota where it is not in it.
+    source : array of int32, shape (N,)
+        Which of ``SOURCES`` has the candidate highest in its list; -1 where no list holds it.
+    fused : array of float32, shape (N,)
+        Fused reciprocal rank: an order of the candidates that needs no ranker.
+    scores : array of float32, shape (len(SCORES), B, P), or None
+        What each of ``SCORES`` says of every page (pages that must not be shown score 0), if it was asked.
+    """
+
+    row: NDArray[np.int32]
+    page: NDArray[np.int32]
+    said: NDArray[np.float32]
+    best: NDArray[np.float32]
+    ranks: NDArray[np.int32]
+    source: NDArray[np.int32]
+    fused: NDArray[np.float32]
+    scores: NDArray[np.float32] | None = None
+
+
+class CompiledShortlist:
+    """Scores and unites by the compiled loop; holds no plane of pages longer than a request takes.
+
+    Parameters
+    ----------
+    kernels : ctypes.CDLL
+    lists : Lists
+        All neighbour lists.
+    planes : array of int64, shape (lists, 4)
+        Which scores each list gives: of the last page, of the one before it, of the whole history, of the
+        latest pages; -1 for none.
+    dense : sequence of int
+        Scores that are given for all pages.
+    scores : int
+        Number of ``SCORES``.
+    quota : array of int, shape (sources,)
+        Pages that each of the first scores may propose.
+    newness : array of float64, shape (P,)
+    most : int
+        Candidates of a request beside those that it has anyhow.
+    """
+
+    def __init__(
+        self,
+        kernels: ctypes.CDLL,
+        lists: Lists,
+        planes: NDArray[np.int64],
+        dense: Sequence[int],
+        scores: int,
+        quota: NDArray[np.integer],
+        newness: NDArray[np.float64],
+        most: int,
+    ):
+        self._function = kernels.shortlist
+        self._function.restype = ctypes.c_int64
+        pages, count = len(lists.index) - 1, int(lists.owner[-1]) + 1
+        bound = np.searchsorted(lists.owner, np.arange(count + 1)).astype(np.int64)
+        self._arrays: list[NDArray[Any]] = [
+            bound,
+            np.ascontiguousarray(lists.index),
+            np.ascontiguousarray(lists.score),
+            np.ascontiguousarray(planes, np.int64),
+            np.array(dense, np.int64),
+            newness.astype(np.float64),
+            np.ascontiguousarray(quota, np.int64),
+        ]
+        *self._lists, self._dense, self._newness, self._quota = map(pointer, self._arrays)
+        self._sizes = tuple(map(ctypes.c_int64, (pages, scores, len(quota), count)))
+        self._pages, self._scores, self._sources = pages, scores, len(quota)
+        self._most = min(most, pages)
+        longest = max(int(np.max(quota)), self._most)
+        words = pages + _GATHERED + longest + 16 + len(quota)
+        self._work = 8 * words + 4 * (pages * (scores + 3) + len(quota) * longest)
+
+    def __call__(
+        self,
+        history: NDArray[np.int32],
+        history_weight: NDArray[np.float32],
+        latest_weight: NDArray[np.float32],
+        given: Sequence[NDArray[np.float32]],
+        opened: NDArray[np.float32],
+        allowed: NDArray[np.bool_],
+        kept: NDArray[np.bool_],
+    ) -> Shortlist:
+        """Make the shortlists of B requests.
+
+        Parameters
+        ----------
+        history : array of int32, shape (B, L)
+            Latest pages first; -1 pads.
+        history_weight, latest_weight : arrays of float32, shapes (at least L,) and (any,)
+            By place in the history.
+        given : sequence of array of float32, shape (B, P)
+            One for each of ``dense``.
+        opened : array of float32, shape (B, P)
+            How often each page was opened.
+        allowed : array of bool, shape (B, P)
+        kept : array of bool, shape (B, P)
+            Candidates whatever is said of them; changed in place.
+        """
+        batch = len(history)
+        room = min(batch * self._most + int(np.count_nonzero(kept)), kept.size)
+        planes = [np.ascontiguousarray(plane, np.float32) for plane in given]
+        addresses = np.array([plane.ctypes.data for plane in planes], np.uint64)
+        history, opened = np.ascontiguousarray(history), np.ascontiguousarray(opened, np.float32)
+        whole = np.empty((3 + self._sources, room), np.int32)
+        numbers = np.empty((1 + self._scores, room), np.float32)
+        best = np.empty((self._scores, batch), np.float32)
+        row, page, source, *_ = whole
+        found = self._function(
+            ctypes.c_int64(batch),
+            *self._sizes,
+            *self._lists,
+            ctypes.c_int64(history.shape[1]),
+            pointer(history),
+            pointer(history_weight),
+            ctypes.c_int64(len(latest_weight)),
+            pointer(latest_weight),
+            ctypes.c_int64(len(planes)),
+            self._dense,
+            pointer(addresses),
+            pointer(opened),
+            self._newness,
+            pointer(allowed),
+            self._quota,
+            ctypes.c_int64(self._most),
+            pointer(kept),
+            ctypes.c_int64(room),
+            pointer(row),
+            pointer(page),
+            pointer(source),
+            pointer(numbers[0]),
+            pointer(whole[3:]),
+            pointer(numbers[1:]),
+            pointer(best),
+            pointer(scratch(self._work)),
+        )
+        return Shortlist(
+            row[:found],
+            page[:found],
+            numbers[1:, :found],
+            best,
+            whole[3:, :found],
+            source[:found],
+            numbers[0, :found],
+        )
+
+
+def dense_shortlist(
+    scores: NDArray[np.float32],
+    kept: NDArray[np.bool_],
+    ranks: NDArray[np.int32],
+    source: NDArray[np.int32],
+    fused: NDArray[np.float32],
+) -> Shortlist:
+    """The same from the scores of all pages.
+
+    Parameters
+    ----------
+    scores : array of float32, shape (len(SCORES), B, P)
+    kept : array of bool, shape (B, P)
+        Candidates.
+    ranks, source : arrays of int32, shapes (len(SOURCES), N) and (N,)
+    fused : array of float32, shape (B, P)
+    """
+    row, page = kept.nonzero()
+    return Shortlist(
+        row=row.astype(np.int32),
+        page=page.astype(np.int32),
+        said=scores[:, row, page],
+        best=scores.max(axis=2),
+        ranks=ranks,
+        source=source,
+        fused=fused[row, page],
+        scores=scores,
+    )
