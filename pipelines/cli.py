@@ -249,17 +249,19 @@ def schedule(
     """Upload the recurring pipelines and schedule them; doing so twice changes nothing.
 
     Missed times are not caught up, and a pipeline never runs twice at once. Without --home it is the
-    path at which steps mount their volume. What was changed by hand, or lost, is put right.
+    path at which steps mount their volume. What was changed by hand, or lost, is put right. Runs stand
+    for the day for which they are due, where KFP fills that in.
 
     python -m pipelines schedule --host http://localhost:8888 --data /mnt/waymark/log
     """
     from components.configure.step import run as check_settings
-    from pipelines.remote import Schedule, connect, schedule_pipeline, upload_package
+    from pipelines.remote import SCHEDULED_DAY, Schedule, connect, schedule_pipeline, upload_package
 
     chosen = read_settings(settings, set_)
     check_settings(chosen)
     client = connect(host, namespace)
-    arguments = {"data": data, "settings": chosen, **({"home": home} if home else {})}
+    given = {"data": data, "settings": chosen, "date": SCHEDULED_DAY}
+    arguments = {**given, **({"home": home} if home else {})}
     crons = {
         PipelineName.daily_candidates: daily,
         PipelineName.weekly_embeddings: weekly,

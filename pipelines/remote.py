@@ -20,6 +20,8 @@ from urllib3.exceptions import HTTPError
 from components.contract.errors import WaymarkError
 
 PAGE_SIZE = 100
+# The day for which a recurring run was due, UTC; the rest is Go's way to write a layout.
+SCHEDULED_DAY = "[[ScheduledTime.2006-01-02]]"
 
 
 @dataclass(frozen=True)

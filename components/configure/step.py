@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 import components
 from components.contract.errors import WaymarkError
 
+log = structlog.get_logger()
 # Sections that are read by a step of another name.
 _EXTRA = {"gate", "retrieval", "smoke", "tune"}
+# A macro of KFP that stands in a recurring run's parameter, where the backend has not filled it in.
+_MACRO = re.compile(r"\[\[.*\]\]")
 # What preprocess takes by itself; settings that a person gets back need not name it.
 _RUNNER = "DirectRunner"
 
@@ -30,7 +36,8 @@ def run(settings: Mapping[str, Any] | None, date: str = "", beam_runner: str = _
     settings : mapping or None
         ``{"two_tower": {"epochs": 3}, ...}``
     date : str
-        Runs of one date share cached steps; empty means this very moment, so nothing is shared.
+        Runs of one date share cached steps; empty means this very moment, so nothing is shared. So does
+        a macro such as ``[[ScheduledTime.2006-01-02]]``, which KFP fills in or leaves as it is.
     beam_runner : str
         Becomes ``preprocess.runner`` where the settings have none.
 
@@ -53,4 +60,7 @@ def run(settings: Mapping[str, Any] | None, date: str = "", beam_runner: str = _
             raise WaymarkError(f"settings.{name}: a mapping of settings is expected, got {value!r}")
     if beam_runner != _RUNNER:
         chosen["preprocess"] = {"runner": beam_runner, **chosen.get("preprocess", {})}
+    if _MACRO.fullmatch(date.strip()):
+        log.warning("configure.date_not_filled_in", date=date)
+        date = ""
     return {**chosen, "run_date": date or datetime.now(UTC).isoformat()}

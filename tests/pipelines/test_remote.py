@@ -265,6 +265,7 @@ def test_commands_bring_a_bare_endpoint_to_the_wanted_state_and_then_change_noth
         assert run["runtime_config"]["parameters"] == {
             "data": "/mnt/waymark/log",
             "settings": {"release": {"keep": 5}},
+            "date": "[[ScheduledTime.2006-01-02]]",
         }
         assert (run["no_catchup"], str(run["max_concurrency"])) == (True, "1")
         crons[run["display_name"]] = run["trigger"]["cron_schedule"]["cron"]

@@ -1,4 +1,5 @@
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import components
 from components.configure.component import configure
 from components.configure.step import run, sections
 from components.contract.errors import WaymarkError
+from pipelines.remote import SCHEDULED_DAY
 
 
 def test_date_is_kept_and_settings_are_untouched():
@@ -17,6 +19,14 @@ def test_date_is_kept_and_settings_are_untouched():
 
 def test_without_a_date_no_two_runs_share_a_cache_key():
     assert run({}) != run({})
+
+
+@pytest.mark.parametrize("macro", [SCHEDULED_DAY, "[[CurrentTime]]", " [[ScheduledTime]] "])
+def test_a_macro_that_kfp_did_not_fill_in_is_no_date(macro):
+    before = datetime.now(UTC)
+    moment = datetime.fromisoformat(run({}, macro)["run_date"])
+    assert before <= moment <= datetime.now(UTC)
+    assert run({}, "2026-11-[24]")["run_date"] == "2026-11-[24]"
 
 
 def test_unknown_section_is_an_error_that_names_the_known():
