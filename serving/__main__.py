@@ -104,8 +104,8 @@ def _start(home: Path | None, release: Path | None, host: str, port: int, addres
     _name_release(lambda: service.engine.name)
     model = Recommender(service, settings)
     model.load()
-    http.install(app, settings, lambda: service.engine.name, store=bool(address))
-    app.router.routes.insert(0, http.predict_route(NAME, model.predict))
+    direct = http.predict_at(NAME, model.predict)
+    http.install(app, settings, lambda: service.engine.name, store=bool(address), direct=direct)
     portal.install(app, service, home)
     if address:
         app.include_router(rules.routes(service))

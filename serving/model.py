@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import functools
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +11,7 @@ import structlog
 from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer
 
 from serving.auth import only_own
+from serving.batching import Batcher
 from serving.bodies import read_json
 from serving.errors import RequestError
 from serving.metrics import LATENCY, AnswerMetrics
@@ -41,12 +38,9 @@ class Recommender(Model):
 
     def __init__(self, service: Service, settings: ServingSettings):
         super().__init__(NAME)
-        self._service = service
         self._settings = settings
         self._metrics = AnswerMetrics()
-        # Off the event loop, which answers liveness probes meanwhile. One thread, since more of them
-        # wait for each other's interpreter lock: at 8 connections they halve the throughput.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recommend")
+        self._recommend = Batcher(service.recommend)
         self.ready = False
 
     def load(self) -> bool:
@@ -76,10 +70,7 @@ class Recommender(Model):
         v2 = isinstance(payload, InferRequest)
         instances = parse_instances(_from_v2(payload) if v2 else payload, self._settings)
         only_own([instance.associate_id for instance in instances], "instances")
-        # The context holds the request's id, for the log.
-        context = contextvars.copy_context()
-        recommend = functools.partial(context.run, self._service.recommend, instances, started=started)
-        answers = await asyncio.get_running_loop().run_in_executor(self._thread, recommend)
+        answers = await self._recommend(instances, started)
         # The release that answered: another may be current by now.
         LATENCY.labels(answers[0]["release"]).observe(time.monotonic() - started)
         self._metrics.add(answers)

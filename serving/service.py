@@ -103,7 +103,7 @@ class Service:
         self.store.close()
 
     def recommend(
-        self, instances: Sequence[Instance], *, started: float | None = None
+        self, instances: Sequence[Instance], *, started: float | None = None, largest: int | None = None
     ) -> list[dict[str, Any]]:
         """Answer a batch, and have the answers recorded.
 
@@ -112,9 +112,11 @@ class Service:
         instances : sequence of Instance
         started : float, optional
             ``time.monotonic()`` when the request came in; its deadline counts from there.
+        largest : int, optional
+            Where instances of several requests come together: how many the largest of these has.
         """
-        # A batch may take longer than a single question, but not as long as its parts one by one.
-        seconds = self._settings.deadline_ms / 1000 * (1 + 0.1 * (len(instances) - 1))
+        # A request of many may take longer than a single question, but not as long as its parts one by one.
+        seconds = self._settings.deadline_ms / 1000 * (1 + 0.1 * ((largest or len(instances)) - 1))
         budget = Budget(seconds, time.monotonic() if started is None else started)
         batch = self.engine.answer(instances, budget=budget)
         if self._recorder is not None:

@@ -1,0 +1,112 @@
+"""Requests that come while others are answered wait together and are answered together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from serving.payloads import Instance
+
+# Requests of so many instances together are one batch. A larger one by itself is not cut.
+_MOST = 16
+Answers = list[dict[str, Any]]
+
+
+class _Job(NamedTuple):
+    instances: Sequence[Instance]
+    started: float
+    answered: asyncio.Future[Answers]
+    context: contextvars.Context
+
+
+class Batcher:
+    """A thread that answers what has queued up since it last looked.
+
+    Nobody waits for others to come: alone, a request is answered at once. Off the event loop, which
+    answers liveness probes meanwhile; and in one thread, since more of them wait for each other's
+    interpreter lock, while a batch shares what a call costs by itself.
+
+    Parameters
+    ----------
+    recommend : callable
+        ``Service.recommend``: takes instances, ``started`` and ``largest``, gives an answer for each.
+    """
+
+    def __init__(self, recommend: Callable[..., Answers]):
+        self._recommend = recommend
+        self._waiting: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="recommend", daemon=True)
+        self._thread.start()
+
+    async def __call__(self, instances: Sequence[Instance], started: float) -> Answers:
+        """Answer some instances of a request that came in at ``started`` (``time.monotonic()``).
+
+        Raises
+        ------
+        Exception
+            What ``recommend`` raised for these instances.
+        """
+        answered: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
+        # The context holds the request's id, for the log.
+        self._waiting.put(_Job(instances, started, answered, contextvars.copy_context()))
+        return await answered
+
+    def _run(self) -> None:
+        following: _Job | None = None
+        while True:
+            jobs, following = self._take(following or self._waiting.get())
+            self._answer(jobs)
+
+    def _take(self, first: _Job) -> tuple[list[_Job], _Job | None]:
+        """Jobs that make one batch, and the one after it if that was taken already."""
+        jobs, size = [first], len(first.instances)
+        while size < _MOST:
+            try:
+                job = self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            if size + len(job.instances) > _MOST:
+                return jobs, job
+            jobs.append(job)
+            size += len(job.instances)
+        return jobs, None
+
+    def _answer(self, jobs: list[_Job]) -> None:
+        instances = [instance for job in jobs for instance in job.instances]
+        # The deadline is that of who waits longest.
+        bounds = {
+            "started": min(job.started for job in jobs),
+            "largest": max(len(job.instances) for job in jobs),
+        }
+        found: list[Answers] | BaseException
+        try:
+            answers = jobs[0].context.run(self._recommend, instances, **bounds)
+        except Exception as error:
+            if len(jobs) > 1:
+                # One of them is at fault: the others need not suffer for it.
+                for job in jobs:
+                    self._answer([job])
+                return
+            found = error
+        else:
+            ends = iter(answers)
+            found = [[next(ends) for _ in job.instances] for job in jobs]
+        loop = jobs[0].answered.get_loop()
+        # A loop that is closed has nobody who waits.
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_settle, jobs, found)
+
+
+def _settle(jobs: list[_Job], found: list[Answers] | BaseException) -> None:
+    for number, job in enumerate(jobs):
+        # Who waited may have given up.
+        if job.answered.done():
+            continue
+        if isinstance(found, BaseException):
+            job.answered.set_exception(found)
+        else:
+            job.answered.set_result(found[number])
