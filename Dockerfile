@@ -1,4 +1,5 @@
-# Images of Waymark: light, data and train run pipeline steps, serving answers requests (docs/adr/0006-images.md).
+# Images of Waymark: light, data and train run pipeline steps, serving and serving-gpu answer requests
+# (docs/adr/0006-images.md).
 # Each image installs its list in tools/images, at the versions of requirements.txt, on top of what it shares with
 # the others: one layer of common packages, one more of the steps'.
 # The classic builder builds every stage above its target: cheap targets stand first.
@@ -57,8 +58,7 @@ ENV WAYMARK_VERSION=${VERSION}
 LABEL org.opencontainers.image.version="${VERSION}" org.opencontainers.image.revision="${REVISION}"
 
 FROM build AS build-serving
-ARG GPU=0
-COPY tools/images/serving.in tools/images/gpu.txt /build/
+COPY tools/images/serving.in /build/
 RUN /build/install.sh /opt/serving /build/serving.in
 
 FROM runtime AS serving
@@ -102,3 +102,13 @@ ARG VERSION=dev
 ARG REVISION=unknown
 ENV WAYMARK_VERSION=${VERSION}
 LABEL org.opencontainers.image.version="${VERSION}" org.opencontainers.image.revision="${REVISION}"
+
+# The server with TensorFlow and its CUDA libraries, for rankers too large for NumPy.
+FROM build-serving AS build-serving-gpu
+COPY tools/images/serving-gpu.in tools/images/gpu.txt /build/
+RUN cp -a /opt/serving/. /opt/venv && GPU=1 /build/install.sh /opt/gpu /build/serving-gpu.in
+
+FROM serving AS serving-gpu
+COPY --from=build-serving-gpu /opt/gpu /opt/venv
+# Two releases share the GPU while one takes the other's place.
+ENV WAYMARK_RANKER=tensorflow TF_FORCE_GPU_ALLOW_GROWTH=true

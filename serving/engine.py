@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from components.contract import columns as c
 from components.contract.dataset import Dataset
 from components.contract.features import FeatureBuilder
-from components.contract.ranking import Ranker
 from components.contract.release import Release
 from components.contract.retrieval import SOURCE_STEPS, RetrievalSettings, load_retriever
 from components.contract.settings import section
@@ -28,6 +27,7 @@ from serving.items import Items
 from serving.live import LiveTrends
 from serving.metrics import STAGE
 from serving.payloads import Instance
+from serving.ranker import Runtime, load_ranker
 from serving.records import records
 from serving.rules.check import warnings
 from serving.rules.policy import Policy
@@ -62,6 +62,8 @@ class Engine:
         See :func:`serving.exploration.explore`.
     log_features : float
         Share of the answers whose features are recorded.
+    ranker : {"numpy", "tensorflow"}
+        See :func:`serving.ranker.load_ranker`.
 
     Raises
     ------
@@ -77,6 +79,7 @@ class Engine:
         rules: Rules | None = None,
         exploration: float = 0.0,
         log_features: float = 0.0,
+        ranker: Runtime = "numpy",
     ):
         self.release, self.name = release, release.name
         dataset = Dataset.load(release.root)
@@ -90,7 +93,7 @@ class Engine:
             dataset.pages, folders, retrieval.model_copy(update={"shortlist": shortlist})
         )
         features = FeatureBuilder(dataset)
-        ranker = Ranker(release.ranker).bind(features.values)
+        ranked_by = load_ranker(release.ranker, ranker).bind(features.values)
         self._pages, self._vectors = dataset.pages, retriever.page_vectors
         self._attributes = {
             name: frozenset(dataset.associates[name].drop_nulls()) for name in c.ASSOCIATE_ATTRIBUTES
@@ -99,8 +102,8 @@ class Engine:
         counters = TrendCounters.load(release.part("trending") / "counters.npz")
         self.live = LiveTrends(release.name, counters, self.catalogue, store)
         self._guard = Guard(store) if store is not None else None
-        self._score = Scorer(self.catalogue, self.live, retriever, features, ranker, self._guard)
-        self._items = Items(self.catalogue, retriever, ranker)
+        self._score = Scorer(self.catalogue, self.live, retriever, features, ranked_by, self._guard)
+        self._items = Items(self.catalogue, retriever, ranked_by)
         self._exploration, self._log_features = exploration, log_features
         self._random = np.random.default_rng()
         self.apply(rules or Rules())

@@ -69,6 +69,7 @@ class Service:
             rules=self._rules,
             exploration=self._settings.exploration,
             log_features=self._settings.log_features,
+            ranker=self._settings.ranker,
         )
         engine.warm_up()
         return engine

@@ -1,4 +1,4 @@
-"""Settings of the server, from the environment (``WAYMARK_SERVING_...``)."""
+"""Settings of the server, from the environment (``WAYMARK_SERVING_...``, ``WAYMARK_RANKER``)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from components.contract.errors import WaymarkError
+from serving.ranker import Runtime
 
-_PREFIX = "WAYMARK_SERVING_"
+_PREFIX, _RANKER = "WAYMARK_SERVING_", "WAYMARK_RANKER"
 
 
 class ServingSettings(BaseSettings):
     """Limits of requests."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, populate_by_name=True)
 
     max_body_bytes: int = Field(1_000_000, ge=1, description="Longer request bodies get 413")
     max_instances: int = Field(100, ge=1, description="Most instances in one request")
@@ -42,6 +43,11 @@ class ServingSettings(BaseSettings):
     log_features: float = Field(
         0.05, ge=0, le=1, description="Share of answers recorded with the ranker's features"
     )
+    ranker: Runtime = Field(
+        "numpy",
+        validation_alias=_RANKER,
+        description="numpy, or tensorflow: the release's SavedModel, on a GPU where there is one",
+    )
     follow_ms: float = Field(20, gt=0, description="How often the store is asked for new events")
     drain_seconds: float = Field(
         300, ge=0, description="How often an embedded store is drained to HOME/feedback; 0: never"
@@ -61,5 +67,6 @@ def read_settings() -> ServingSettings:
         return ServingSettings()
     except ValidationError as error:
         first = error.errors()[0]
-        variable = _PREFIX + str(first["loc"][0]).upper()
+        field = str(first["loc"][0])
+        variable = field if field == _RANKER else _PREFIX + field.upper()
         raise WaymarkError(f"{variable}: {first['msg']} (got {first['input']!r})") from error

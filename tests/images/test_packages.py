@@ -16,6 +16,7 @@ from components import images
 
 ROOT = Path(__file__).parents[2]
 LISTS = ROOT / "tools" / "images"
+BUILD_GPU, SERVING_GPU = "build-serving-gpu", "serving-gpu"
 UV = Path(sys.executable).parent / "uv"
 
 
@@ -44,6 +45,20 @@ def test_every_image_is_built(image: str) -> None:
     assert f"AS {target}\n" in (ROOT / "Dockerfile").read_text()
     [targets] = re.findall(r"set -- ([a-z ]+)\n", (LISTS / "build.sh").read_text())
     assert target in targets.split()
+
+
+def test_the_gpu_image_is_the_server_with_tensorflow_and_its_cuda_libraries() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    build, final = (text.split(f"AS {name}\n")[1].split("\nFROM")[0] for name in (BUILD_GPU, SERVING_GPU))
+    assert f"FROM serving AS {SERVING_GPU}\n" in text
+    assert re.search(r"GPU=1 /build/install\.sh \S+ /build/serving-gpu\.in", build)
+    assert "WAYMARK_RANKER=tensorflow" in final
+    assert names(LISTS / "serving-gpu.in") == ["tensorflow"]
+    assert all(name.startswith("nvidia-") for name in names(LISTS / "gpu.txt"))
+    component = (ROOT / "manifests/components/gpu/kustomization.yaml").read_text()
+    assert f"value: waymark/{SERVING_GPU}\n" in component
+    # `make images GPU=1` builds it too; without, nobody waits for its gigabytes.
+    assert f'[ "$GPU" != 1 ] || set -- "$@" {SERVING_GPU}' in (LISTS / "build.sh").read_text()
 
 
 def served_code(folder: Path) -> Path:

@@ -1,12 +1,16 @@
 #!/bin/sh
-# Builds images and prints their names and sizes. Usage: tools/images/build.sh [TARGET ...]: light, serving, data, train by default.
+# Builds images and prints their names and sizes. Usage: tools/images/build.sh [TARGET ...]: light, serving, data, train by default,
+# and with GPU=1 serving-gpu.
 # From the environment: REGISTRY, TAG (tag.sh's by default), BASE, GPU=1 (TensorFlow's CUDA libraries), PIP_INDEX_URL.
 set -eu
 cd "$(dirname -- "$0")/../.."
 export BASE="${BASE:-python:3.13-slim-trixie}" GPU="${GPU:-0}"
 registry=${REGISTRY:-waymark}
 tag=${TAG:-$(tools/images/tag.sh)}
-[ $# -gt 0 ] || set -- light serving data train
+if [ $# = 0 ]; then
+  set -- light serving data train
+  [ "$GPU" != 1 ] || set -- "$@" serving-gpu
+fi
 targets=$*
 
 set -- --build-arg BASE --build-arg GPU --build-arg VERSION="$tag" \
