@@ -16,7 +16,10 @@ NOBODY = -1
 
 
 class Past(NamedTuple):
-    """Distinct pages (rows of the catalogue) that an associate opened and when first, oldest first."""
+    """Distinct pages (rows of the catalogue) of an associate, and a time of each.
+
+    Those opened have the time of the first opening, oldest first.
+    """
 
     page: NDArray[np.int32]
     time: NDArray[np.float64]
@@ -49,6 +52,8 @@ class Catalogue:
     page_row : dict of str to int
     required : array of bool, shape (P,)
         Pages that somebody has to take, or has to take again after some time.
+    openings_complete : bool
+        Whether opening a required page counts as completing it: the log holds no completions.
     published : array of float64, shape (P,)
         Epoch seconds; NaN where unknown.
     last_event : float
@@ -68,14 +73,19 @@ class Catalogue:
             .to_series()
             .to_numpy()
         )
+        self.openings_complete = dataset.openings_complete
         self.published = dataset.pages["published_at"].to_numpy().astype(np.float64)
         self.last_event = float(dataset.meta["span"][1])
         self._associates = dataset.associates[c.ASSOCIATE_ID].to_numpy().astype(np.str_)
-        self._attributes = {name: _Attribute(dataset.associates[name]) for name in c.ASSOCIATE_ATTRIBUTES}
+        self._attributes = {name: _Attribute(dataset.associates[name]) for name in c.REQUEST_ATTRIBUTES}
         self._hired = dataset.associates["hired_at"].to_numpy().astype(np.float64)
         owner = dataset.column(c.ASSOCIATE)
         self._bounds = np.searchsorted(owner, np.arange(len(self._associates) + 1))
         self._page, self._time = dataset.column(c.PAGE), dataset.column(c.TIME)
+        owner, self._done_page, self._done_time = (
+            dataset.completions[name].to_numpy() for name in (c.ASSOCIATE, c.PAGE, c.TIME)
+        )
+        self._done_bounds = np.searchsorted(owner, np.arange(len(self._associates) + 1))
 
     def find(self, associate_id: str | None) -> int:
         """Row of an associate; ``NOBODY`` if the release does not know the id."""
@@ -92,8 +102,15 @@ class Catalogue:
         part = slice(self._bounds[row], self._bounds[row + 1])
         return Past(self._page[part], self._time[part])
 
+    def completed(self, row: int) -> Past:
+        """What an associate had completed when the release was made, and when last; in page order."""
+        if row == NOBODY:
+            return NOTHING
+        part = slice(self._done_bounds[row], self._done_bounds[row + 1])
+        return Past(self._done_page[part], self._done_time[part])
+
     def attribute(self, name: str, row: int) -> str:
-        """One of ``ASSOCIATE_ATTRIBUTES``; "" where unknown."""
+        """One of ``REQUEST_ATTRIBUTES``; "" where unknown."""
         return self._attributes[name][row]
 
     def hired(self, row: int) -> float:

@@ -69,7 +69,12 @@ def ask(
         recent = slice(max(known - HISTORY, 0), known)
         history_page[i, : min(known, HISTORY)] = past.page[recent][::-1]
         history_time[i, : min(known, HISTORY)] = past.time[recent][::-1]
-        completed.append(_completed(catalogue, released, activity.completions, time[i]))
+        if catalogue.openings_complete:
+            required = catalogue.required[past.page]
+            done = Past(past.page[required], past.time[required])
+        else:
+            done = catalogue.completed(owner[i])
+        completed.append(_completed(catalogue, done, activity.completions, time[i]))
     count = np.array([len(pages) for pages in seen], np.int32)
     hired = np.array([catalogue.hired(row) for row in owner])
     requests = Requests(
@@ -91,9 +96,8 @@ def ask(
                 ],
                 np.str_,
             )
-            for name in c.ASSOCIATE_ATTRIBUTES
-        }
-        | {"locale": np.array([one.context.locale or "" for one in instances], np.str_)},
+            for name in c.REQUEST_ATTRIBUTES
+        },
         history_page=history_page,
         history_time=history_time,
         history_count=count,
@@ -132,15 +136,9 @@ def _given(instance: Instance, now: float) -> list[tuple[str, float]]:
 def _completed(
     catalogue: Catalogue, released: Past, completions: Mapping[str, float], now: float
 ) -> dict[int, float]:
-    """Completions before ``now``.
-
-    A release keeps when a page was opened first, not when it was completed: for pages that are
-    required, the opening stands for the completion.
-    """
-    found = {}
-    if catalogue.required.any():
-        known = catalogue.required[released.page] & (released.time < now)
-        found = dict(zip(released.page[known].tolist(), released.time[known].tolist(), strict=True))
+    """Completions before ``now``, the last of each page: the release's, then the store's."""
+    known = released.time < now
+    found = dict(zip(released.page[known].tolist(), released.time[known].tolist(), strict=True))
     for page_id, when in completions.items():
         row = catalogue.page_row.get(page_id)
         if row is not None and when < now:

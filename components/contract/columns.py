@@ -38,4 +38,7 @@ FIT, TRAIN, HOLDOUT = 0, 1, 2
 EVERYTHING = 3
 
 ASSOCIATE_ATTRIBUTES = ("role", "department", "store", "region", "shift")
+LOCALE = "locale"
+# What eligibility and rules go by beside the attributes: no feature.
+REQUEST_ATTRIBUTES = (*ASSOCIATE_ATTRIBUTES, LOCALE)
 PAGE_ATTRIBUTES = ("topic", "format")

@@ -7,7 +7,7 @@ interactions hold one row for each (associate, page) pair, at its first engageme
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ PAGE_SCHEMA = pl.Schema(
         "due_days": pl.Float64(),
         "prerequisites": pl.List(pl.String()),
         "recertify_days": pl.Float64(),
+        c.LOCALE: pl.List(pl.String()),
     }
 )
 ASSOCIATE_SCHEMA = pl.Schema(
@@ -46,6 +47,7 @@ ASSOCIATE_SCHEMA = pl.Schema(
         "region": pl.String,
         "shift": pl.String,
         "hired_at": pl.Float64,
+        c.LOCALE: pl.String,
     }
 )
 INTERACTION_SCHEMA = pl.Schema(
@@ -72,12 +74,16 @@ PAGE_DAY_SCHEMA = pl.Schema(
         "rating_count": pl.Float64,
     }
 )
+COMPLETION_SCHEMA = pl.Schema({c.ASSOCIATE: pl.Int32, c.PAGE: pl.Int32, c.TIME: pl.Float64})
 _TABLES: dict[str, pl.Schema] = {
     "pages": PAGE_SCHEMA,
     "associates": ASSOCIATE_SCHEMA,
     "interactions": INTERACTION_SCHEMA,
     "page_days": PAGE_DAY_SCHEMA,
+    "completions": COMPLETION_SCHEMA,
 }
+# What datasets of earlier versions lack: a table, and a column of others.
+_LATER_TABLES, _LATER_COLUMNS = ("completions",), (c.LOCALE,)
 
 
 def page_order(page_ids: pl.Series) -> pl.Series:
@@ -91,6 +97,15 @@ def page_order(page_ids: pl.Series) -> pl.Series:
     page_id = pl.col(c.PAGE_ID)
     form = page_id.str.replace_all(r"\d+", "")
     return page_ids.alias(c.PAGE_ID).to_frame().sort(form, page_id.str.len_chars(), page_id)[c.PAGE_ID]
+
+
+def _filled(table: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+    """Add columns that an earlier version did not write, at their place and without values."""
+    later = [name for name in _LATER_COLUMNS if name in schema and name not in table.columns]
+    if not later:
+        return table
+    added = table.with_columns(pl.lit(None, schema[name]).alias(name) for name in later)
+    return added.select(*(name for name in schema if name in added.columns), pl.exclude(schema.names()))
 
 
 @dataclass(frozen=True)
@@ -110,7 +125,10 @@ class Dataset:
         ``PAGE_DAY_SCHEMA``: feedback sums of each page and UTC day (days since the epoch).
     meta : dict
         ``protocol`` ("time" or "lastout"), ``cuts`` (epoch seconds at which stages 1 and 2
-        begin, for "time"), ``span`` (first and last event), ``sources`` (hashes of the input).
+        begin, for "time"), ``span`` (first and last event), ``sources`` (hashes of the input),
+        ``completed_by`` (see :attr:`openings_complete`).
+    completions : polars.DataFrame
+        ``COMPLETION_SCHEMA``, sorted by (associate, page): when each page was completed last.
     """
 
     pages: pl.DataFrame
@@ -118,6 +136,7 @@ class Dataset:
     interactions: pl.DataFrame
     page_days: pl.DataFrame
     meta: dict[str, Any]
+    completions: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=COMPLETION_SCHEMA))
 
     def __post_init__(self) -> None:
         for name, schema in _TABLES.items():
@@ -136,7 +155,11 @@ class Dataset:
         """
         path = Path(path)
         try:
-            tables = {name: pl.read_parquet(path / f"{name}.parquet") for name in _TABLES}
+            tables = {
+                name: _filled(pl.read_parquet(path / f"{name}.parquet"), schema)
+                for name, schema in _TABLES.items()
+                if name not in _LATER_TABLES or (path / f"{name}.parquet").exists()
+            }
             meta = json.loads((path / "meta.json").read_text())
         except FileNotFoundError as error:
             raise DataError(f"{path} is no preprocessed dataset: {error}") from error
@@ -153,6 +176,11 @@ class Dataset:
     def n_pages(self) -> int:
         """Number of pages in the catalogue."""
         return self.pages.height
+
+    @property
+    def openings_complete(self) -> bool:
+        """Whether opening a page counts as completing it, because nobody ever logged a completion."""
+        return bool(self.meta.get("completed_by", c.VIEW) == c.VIEW)
 
     @cached_property
     def page_ids(self) -> NDArray[np.str_]:

@@ -5,7 +5,8 @@
     HOME/current -> releases/20261030T120000-ab12cd       a relative link, swapped in one step
     HOME/releases/<name>/
         manifest.json                    checksums, figures, lineage
-        pages.parquet associates.parquet interactions.parquet page_days.parquet meta.json
+        pages.parquet associates.parquet interactions.parquet completions.parquet
+        page_days.parquet meta.json
         sources/<source>/ holdout/<source>/ ranker/ statistics/ evaluation.json
         lists/                           where the pipelines ran with lists.size set
 

@@ -26,7 +26,7 @@ class Requests:
     associate_id : array of str, shape (B,)
         "" where unknown.
     attributes : dict of str to array of str, shape (B,)
-        Each of ``ASSOCIATE_ATTRIBUTES``; "" where unknown.
+        Each of ``REQUEST_ATTRIBUTES``; "" where unknown.
     history_page, history_time : arrays, shape (B, L)
         The associate's latest interactions before ``time``, most recent first: page rows
         (int32, -1 pads) and epoch seconds (float64, NaN pads).
@@ -116,7 +116,7 @@ def requests_of_stage(dataset: Dataset, stage: int, limit: int | None = None, se
     return Requests(
         time=time,
         associate_id=text(who[c.ASSOCIATE_ID]),
-        attributes={name: text(who[name]) for name in c.ASSOCIATE_ATTRIBUTES},
+        attributes={name: text(who[name]) for name in c.REQUEST_ATTRIBUTES},
         history_page=np.where(valid, pages[before], np.int32(-1)).astype(np.int32),
         history_time=np.where(valid, all_times[before], np.nan),
         history_count=ordinal.astype(np.int32),

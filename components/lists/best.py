@@ -107,7 +107,7 @@ class Lister:
         return Requests(
             time=np.full(len(who), self._time),
             associate_id=text(who[c.ASSOCIATE_ID]),
-            attributes={name: text(who[name]) for name in c.ASSOCIATE_ATTRIBUTES},
+            attributes={name: text(who[name]) for name in c.REQUEST_ATTRIBUTES},
             history_page=np.where(valid, self._page[place] if known else -1, np.int32(-1)),
             history_time=np.where(valid, self._when[place] if known else np.nan, np.nan),
             history_count=(end - start).astype(np.int32),

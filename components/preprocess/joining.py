@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from components.contract import columns as c
-from components.contract.dataset import INTERACTION_SCHEMA
+from components.contract.dataset import COMPLETION_SCHEMA, INTERACTION_SCHEMA
 from components.preprocess import log, parts
 from components.preprocess.parts import Part
 from components.preprocess.sessions import MICROSECONDS
@@ -46,6 +46,16 @@ def join_shards(work: str, ids: pl.Series) -> tuple[pl.DataFrame, int]:
         columns[c.SESSION][place] = part[c.SESSION].to_numpy() + sessions_before[associate]
     joined = pl.DataFrame(columns).with_columns(pl.col(c.TIME) / MICROSECONDS)
     return joined.cast(schema).select(*schema), int(sessions.sum())
+
+
+def join_completions(work: str, ids: pl.Series) -> pl.DataFrame:
+    """Number associates by the dataset's table; last completions, sorted by (associate, page)."""
+    found = []
+    for known, part in zip(log.collect(work, "associates"), log.collect(work, "completions"), strict=True):
+        row = ids.search_sorted(known[c.ASSOCIATE_ID])
+        found.append(part.with_columns(row.gather(part[c.ASSOCIATE]).alias(c.ASSOCIATE)))
+    joined = pl.concat(found).with_columns(pl.col(c.TIME) / MICROSECONDS)
+    return joined.cast(COMPLETION_SCHEMA).sort(c.ASSOCIATE, c.PAGE)
 
 
 def time_cuts(folder: str, found: Sequence[Part], quantiles: Sequence[float]) -> list[float]:

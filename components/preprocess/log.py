@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from components.contract import columns as c
 from components.contract.shell import quoted_executable
 from components.preprocess import events, feedback, parts
+from components.preprocess.completions import Completions, last_of_each
 from components.preprocess.events import Chunk
 from components.preprocess.sessions import merge, summarise
 
 # What DirectRunner stands for here. By that name, Beam would first try to download another runner.
 _LOCAL = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-_ASSOCIATES, _INTERACTIONS = "associates", "interactions"
+_ASSOCIATES, _INTERACTIONS, _COMPLETIONS = "associates", "interactions", "completions"
 
 
 class _Summarise(beam.DoFn):
@@ -58,8 +59,11 @@ class _Summarise(beam.DoFn):
         used = pc.is_in(kinds, value_set=pa.array(c.ENGAGEMENTS, pa.large_string())).to_numpy(False)[kind]
         time = rows[c.TIME].to_numpy()[used]
         ids, associate, bounds = self._numbers(rows.filter(pa.array(used)))
-        found = summarise(associate, page[used], time, self._gap)
-        parts.write_shards(self._folder, name, ids, bounds, found)
+        page = page[used]
+        found = summarise(associate, page, time, self._gap)
+        ended = pc.equal(kinds, c.COMPLETE).fill_null(False).to_numpy(False)[kind][used]
+        done = last_of_each(Completions(associate[ended], page[ended], time[ended]))
+        parts.write_shards(self._folder, name, ids, bounds, found, done)
         ends = (int(time.min()), int(time.max())) if len(time) else (0, 0)
         left_out = sorted(text for text in unknown.to_pylist() if text is not None)
         part = parts.Part(name, chunk.day, total, digest, left_out, len(time), *ends)
@@ -88,13 +92,15 @@ class _Merge(beam.DoFn):
         self._folder, self._names, self._row, self._gap, self._work = folder, names, row, gap, work
 
     def process(self, shard: int, summarised: int) -> None:
-        ids, summary = parts.read_shard(self._folder, self._names, shard)
+        ids, summary, done = parts.read_shard(self._folder, self._names, shard)
         found = merge(summary._replace(page=self._row[summary.page]), self._gap)
         known = pa.record_batch({c.ASSOCIATE_ID: ids.to_arrow(), "sessions": found.sessions})
         self._write(_ASSOCIATES, shard, known)
         columns = (c.ASSOCIATE, c.PAGE, c.TIME, c.ORDINAL, c.SESSION)
         table = pa.record_batch({column: getattr(found, column) for column in columns})
         self._write(_INTERACTIONS, shard, table)
+        last = last_of_each(done._replace(page=self._row[done.page]))
+        self._write(_COMPLETIONS, shard, pa.record_batch(last._asdict()))
 
     def _write(self, kind: str, shard: int, batch: pa.RecordBatch) -> None:
         parts.write_batches(FileSystems.join(self._work, f"{kind}-{shard:04d}.arrow"), [batch])
@@ -159,7 +165,7 @@ def process(
 
 
 def collect(work: str, kind: str) -> Iterator[pl.DataFrame]:
-    """Read the results of one kind, ``associates`` or ``interactions``, one group after another."""
+    """Read one kind of results, one group after another: associates, interactions or completions."""
     [match] = FileSystems.match([FileSystems.join(work, f"{kind}-*.arrow")])
     for path in sorted(file.path for file in match.metadata_list):
         yield pl.DataFrame(parts.read_batch(path))

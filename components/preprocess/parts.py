@@ -1,7 +1,7 @@
 """Parts: what preprocess keeps of a day's events, in two files that any filesystem of Beam may hold.
 
 ``NAME.shards.arrow`` has one record batch for each group of associates, of one row of lists: who they
-are, their first engagements and their sessions, so that a worker reads its group's alone.
+are, their first engagements, sessions and last completions, so that a worker reads its group's alone.
 ``NAME.day.arrow`` has what concerns the day as a whole: feedback sums of each page, and the times of all
 engagements. Pages are numbered by the state's own list, which only grows.
 """
@@ -21,14 +21,15 @@ from apache_beam.io.filesystems import FileSystems
 from numpy.typing import NDArray
 
 from components.contract import columns as c
+from components.preprocess.completions import Completions
 from components.preprocess.feedback import SUMS
 from components.preprocess.sessions import Summary
 
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 KINDS = ("shards", "day")
-_NUMBERS = (c.ASSOCIATE, "owner")
-# The fields of a Summary.
-_LISTS = {
+_NUMBERS = (c.ASSOCIATE, "owner", "completer")
+# The fields of a Summary, and of Completions.
+_SUMMARY = {
     c.ASSOCIATE: np.int32,
     c.PAGE: np.int32,
     c.TIME: np.int64,
@@ -36,6 +37,8 @@ _LISTS = {
     "start": np.int64,
     "end": np.int64,
 }
+_COMPLETIONS = {"completer": np.int32, "completed": np.int32, "completed_at": np.int64}
+_LISTS = _SUMMARY | _COMPLETIONS
 
 
 @dataclass(frozen=True)
@@ -101,24 +104,34 @@ def _row(values: Mapping[str, NDArray[Any] | pa.Array]) -> pa.RecordBatch:
     return pa.record_batch({name: column(value) for name, value in values.items()})
 
 
-def write_shards(folder: str, name: str, ids: pa.Array, bounds: NDArray[np.int64], found: Summary) -> None:
-    """Write a summary by groups of associates.
+def write_shards(
+    folder: str,
+    name: str,
+    ids: pa.Array,
+    bounds: NDArray[np.int64],
+    found: Summary,
+    done: Completions,
+) -> None:
+    """Write a summary and completions by groups of associates.
 
     Parameters
     ----------
     folder, name : str
     ids : array of text, shape (associates,)
-        In the order of their numbers in ``found``.
+        In the order of their numbers in ``found`` and ``done``.
     bounds : array of int64, shape (groups + 1,)
         Numbers at which the groups begin.
     found : Summary
+    done : Completions
+        Sorted by associate.
     """
     firsts = np.searchsorted(found.associate, bounds)
     sessions = np.searchsorted(found.owner, bounds)
+    completed = np.searchsorted(done.associate, bounds)
     batches = []
     for group in range(len(bounds) - 1):
         low, high = bounds[group : group + 2]
-        first, session = slice(*firsts[group : group + 2]), slice(*sessions[group : group + 2])
+        first, session, last = (slice(*starts[group : group + 2]) for starts in (firsts, sessions, completed))
         batches.append(
             _row(
                 {
@@ -129,14 +142,17 @@ def write_shards(folder: str, name: str, ids: pa.Array, bounds: NDArray[np.int64
                     "owner": found.owner[session] - np.int32(low),
                     "start": found.start[session],
                     "end": found.end[session],
+                    "completer": done.associate[last] - np.int32(low),
+                    "completed": done.page[last],
+                    "completed_at": done.time[last],
                 }
             )
         )
     write_batches(path_of(folder, name, "shards"), batches)
 
 
-def read_shard(folder: str, names: Iterable[str], group: int) -> tuple[pl.Series, Summary]:
-    """Read a group's summaries of all parts, its associates numbered in the order of their ids."""
+def read_shard(folder: str, names: Iterable[str], group: int) -> tuple[pl.Series, Summary, Completions]:
+    """Read what all parts say of a group, its associates numbered in the order of their ids."""
     rows = [read_batch(path_of(folder, name, "shards"), group) for name in names]
     ids = [row[c.ASSOCIATE_ID].values for row in rows]
     named = pa.chunked_array(ids, pa.large_string())
@@ -149,7 +165,9 @@ def read_shard(folder: str, names: Iterable[str], group: int) -> tuple[pl.Series
         for name in _LISTS:
             values = row[name].values.to_numpy()
             columns[name].append(number[offset + values] if name in _NUMBERS else values)
-    return known, Summary(*(np.concatenate(columns[name]) for name in _LISTS))
+    whole = {name: np.concatenate(values) for name, values in columns.items()}
+    summary, done = ([whole[name] for name in names] for names in (_SUMMARY, _COMPLETIONS))
+    return known, Summary(*summary), Completions(*done)
 
 
 def write_day(

@@ -32,7 +32,7 @@ from components.preprocess.events import Print, hash_probe
 from components.preprocess.parts import Part
 
 log = structlog.get_logger()
-VERSION = 1
+VERSION = 2
 _MANIFEST = re.compile(r"manifest-(\d{8})\.json$")
 _EVENTS_PER_SHARD, _MOST_PER_SHARD = 1_000_000, 4_000_000
 # A younger file may belong to a run that is under way.

@@ -24,7 +24,7 @@ from components.contract.errors import DataError
 from components.contract.settings import section
 from components.preprocess import feedback, log, parts, state
 from components.preprocess.events import Groups, fingerprints
-from components.preprocess.joining import join_shards, time_cuts
+from components.preprocess.joining import join_completions, join_shards, time_cuts
 from components.preprocess.parts import Part
 from components.preprocess.sessions import MICROSECONDS
 from components.preprocess.settings import PreprocessSettings
@@ -58,8 +58,8 @@ def run(
     Returns
     -------
     dict
-        Counts of events, engagements, interactions, sessions, associates, pages and of the
-        interactions in each stage; days in the log and days read.
+        Counts of events, engagements, interactions, completions, sessions, associates, pages and of
+        the interactions in each stage; days in the log and days read.
 
     Raises
     ------
@@ -127,6 +127,7 @@ def _build(tables: Path, chosen: PreprocessSettings, work: str, kept: str) -> tu
         tables / "associates.parquet", [part[c.ASSOCIATE_ID] for part in log.collect(work, "associates")]
     )
     interactions, sessions = join_shards(work, associates[c.ASSOCIATE_ID])
+    completions = join_completions(work, associates[c.ASSOCIATE_ID])
     quantiles = [chosen.ranker_quantile, chosen.holdout_quantile] if chosen.protocol == "time" else []
     cuts = time_cuts(before.folder, every, quantiles)
     stage = assign_stages(
@@ -144,12 +145,14 @@ def _build(tables: Path, chosen: PreprocessSettings, work: str, kept: str) -> tu
         "cuts": cuts,
         "span": groups.span,
         "gap_seconds": chosen.gap_minutes * 60,
+        "completed_by": c.COMPLETE if completions.height else c.VIEW,
         "settings": chosen.model_dump(include={"holdout_quantile", "ranker_quantile", "lastout_train"}),
         "counts": {
             "events": groups.total,
             "unknown_page_events": groups.total - int(cells["events"].sum()),
             "engagements": sum(part.engagements for part in every),
             "interactions": interactions.height,
+            "completions": completions.height,
             "sessions": sessions,
             "associates": associates.height,
             "pages": pages.height,
@@ -166,6 +169,7 @@ def _build(tables: Path, chosen: PreprocessSettings, work: str, kept: str) -> tu
         interactions=interactions.with_columns(pl.Series(c.STAGE, stage, pl.Int8)),
         page_days=_page_days(cells, rows),
         meta=meta,
+        completions=completions,
     )
     if kept:
         state.commit(before, numbered, every, inputs)

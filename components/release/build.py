@@ -24,6 +24,7 @@ def recent_history(dataset: Dataset, limit: int) -> Dataset:
     """The dataset with the last ``limit`` interactions of each associate.
 
     Interactions are sorted by associate and time, so the last rows of an associate are the newest.
+    Completions stay: a training that lies far back must not be asked for again.
     """
     recent = dataset.interactions.group_by(c.ASSOCIATE, maintain_order=True).tail(limit)
     return replace(dataset, interactions=recent.select(dataset.interactions.columns))

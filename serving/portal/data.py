@@ -122,7 +122,7 @@ def routes(service: Service, browsers: Browsers, home: bool) -> APIRouter:
         activities = service.store.activity([associate_id]) if service.store is not None else None
         question = Instance(associate_id=associate_id, context=Context(time=_END_OF_TIME))
         asked = ask(catalogue, [question], activities)
-        requests, done = asked.requests, activities[0].completions if activities else {}
+        requests, done = asked.requests, asked.completed[0]
         history = [
             OpenedPage(
                 page_id=catalogue.page_ids[row],

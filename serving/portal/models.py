@@ -95,7 +95,7 @@ class AssociateDetail(_Answer):
     known: bool = Field(description="Whether the release or the store knows the id")
     attributes: dict[str, str]
     opened: int = Field(ge=0, description="Pages opened")
-    completed: int = Field(ge=0, description="Pages completed since the release")
+    completed: int = Field(ge=0, description="Pages completed")
     latest: float | None = Field(description="Of the last thing known, epoch seconds")
     history: list[OpenedPage] = Field(description="Pages opened, the latest first, at most 50")
 

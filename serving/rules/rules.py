@@ -25,7 +25,7 @@ AUDIENCE_FIELDS = {
     "locale": "locales",
 }
 # What explanations call the rules that are not in lists.
-BUILT_IN = ("retired", "locale", "completed", "opened", "prerequisites", "mandatory", "topics", "diversity")
+BUILT_IN = ("retired", "completed", "opened", "prerequisites", "mandatory", "topics", "diversity")
 _MOST_RULES = 500
 _MOST_NAMED = 10_000
 

@@ -12,24 +12,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from components.contract import columns as c
+from components.contract.eligibility import includes
 from components.contract.encoding import text
 from components.contract.requests import Requests
 from serving.rules.rules import AUDIENCE_FIELDS, Audience, Block, Boost, Eligible, Pages, Pin, Rules
 
-LOCALE = "locale"
 Mask = NDArray[np.bool_]
-
-
-def includes(named: str, asked: str) -> bool:
-    """Whether a locale is the one named or a part of it.
-
-    Examples
-    --------
-    >>> includes("en", "en-GB"), includes("EN-gb", "en-GB"), includes("en-GB", "en")
-    (True, True, False)
-    """
-    named, asked = named.lower(), asked.lower()
-    return asked == named or asked.startswith(named + "-")
 
 
 @dataclass(frozen=True)
@@ -75,7 +63,7 @@ class Views:
     ----------
     rules : Rules
     pages : polars.DataFrame
-        The catalogue; a column ``locale`` is used if there is one.
+        The catalogue.
     """
 
     def __init__(self, rules: Rules, pages: pl.DataFrame):
@@ -85,15 +73,11 @@ class Views:
         self._listed = tuple(self._compile(rules))
         dates = {date for listed in self._listed for date in (listed.start, listed.end) if np.isfinite(date)}
         self._cuts = sorted(dates)
-        self._locales = text(pages[LOCALE]) if LOCALE in pages.columns else None
         used = {
             name
             for name, field in AUDIENCE_FIELDS.items()
             if any(getattr(listed.rule.audience, field) for listed in self._listed)
         }
-        self.by_locale = self._locales is not None and bool((self._locales != "").any())
-        if self.by_locale:
-            used.add(LOCALE)
         self._asked = tuple(name for name in AUDIENCE_FIELDS if name in used)
         # Values that no rule names lead to the same few views: what strangers send fills no memory.
         self._match = lru_cache(maxsize=8192)(self._find)
@@ -134,23 +118,13 @@ class Views:
             # What is for one audience only is hidden from the others.
             if _belongs(listed.rule.audience, asked) != isinstance(listed.rule, Eligible)
         )
-        foreign: tuple[str, ...] = ()
-        if self.by_locale and asked[LOCALE]:
-            assert self._locales is not None
-            foreign = tuple(
-                locale
-                for locale in np.unique(self._locales).tolist()
-                if locale and not includes(locale, asked[LOCALE]) and not includes(asked[LOCALE], locale)
-            )
-        return self._build(holding, foreign)
+        return self._build(holding)
 
-    def _make(self, holding: tuple[int, ...], foreign: tuple[str, ...]) -> View:
+    def _make(self, holding: tuple[int, ...]) -> View:
         listed = [self._listed[place] for place in holding]
         hides = [(one.name, one.pages) for one in listed if isinstance(one.rule, Eligible | Block)]
         if self._retired.any():
             hides.append(("retired", self._retired))
-        if foreign:
-            hides.append((LOCALE, np.isin(self._locales, np.array(foreign))))  # type: ignore[arg-type]
         boosts = [(one.name, one.rule.factor, one.pages) for one in listed if isinstance(one.rule, Boost)]
         factor = None
         if boosts:
@@ -177,7 +151,7 @@ def _belongs(audience: Audience, asked: dict[str, str]) -> bool:
         named = getattr(audience, field)
         if not named:
             continue
-        if name == LOCALE:
+        if name == c.LOCALE:
             if not any(includes(locale, asked[name]) for locale in named):
                 return False
         elif asked[name] not in named:

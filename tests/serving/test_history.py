@@ -5,6 +5,7 @@ import pytest
 from components.contract import columns as c
 from components.contract.dataset import (
     ASSOCIATE_SCHEMA,
+    COMPLETION_SCHEMA,
     INTERACTION_SCHEMA,
     PAGE_DAY_SCHEMA,
     PAGE_SCHEMA,
@@ -22,8 +23,7 @@ def table(schema, rows):
     return pl.DataFrame([{**dict.fromkeys(schema), **row} for row in rows], schema=schema)
 
 
-@pytest.fixture(scope="module")
-def catalogue():
+def made(completions=()):
     """Ada opened P0 at 100 and P2 at 200; P2 is to be taken again after 30 days."""
     pages = [{c.PAGE_ID: f"P{i}", "title": f"Page {i}"} for i in range(4)]
     pages[2]["recertify_days"] = 30.0
@@ -34,12 +34,21 @@ def catalogue():
     return Catalogue(
         Dataset(
             table(PAGE_SCHEMA, pages),
-            table(ASSOCIATE_SCHEMA, [{c.ASSOCIATE_ID: "ada", "role": "cashier", "hired_at": 0.0}]),
+            table(
+                ASSOCIATE_SCHEMA,
+                [{c.ASSOCIATE_ID: "ada", "role": "cashier", "hired_at": 0.0, "locale": "en-GB"}],
+            ),
             table(INTERACTION_SCHEMA, interactions),
             table(PAGE_DAY_SCHEMA, []),
-            {"span": [100.0, 200.0]},
+            {"span": [100.0, 200.0]} | ({"completed_by": c.COMPLETE} if completions else {}),
+            table(COMPLETION_SCHEMA, [{c.ASSOCIATE: 0, c.PAGE: p, c.TIME: t} for p, t in completions]),
         )
     )
+
+
+@pytest.fixture(scope="module")
+def catalogue():
+    return made()
 
 
 def at(time, associate="ada", **more):
@@ -92,10 +101,23 @@ def test_attributes_asked_for_win_also_empty_ones(catalogue):
     asked = [at(1.0), at(1.0, context={"role": "visitor"}), at(1.0, context={"role": "", "locale": "en"})]
     found = ask(catalogue, asked).requests.attributes
     assert found["role"].tolist() == ["cashier", "visitor", ""]
-    assert found["locale"].tolist() == ["", "", "en"]
+    assert found["locale"].tolist() == ["en-GB", "en-GB", "en"]
 
 
-def test_completions_are_the_stores_and_for_recertified_pages_the_openings(catalogue):
+def test_completions_are_the_last_ones_of_release_and_store_before_the_question():
+    catalogue = made([(0, 110.0), (1, 400.0)])
+    since = Activity([("P2", 205.0)], {"P0": 90.0, "P3": 210.0}, False)
+    # P2 was opened only, also since; P1 is completed later; the release's completion of P0 is the last.
+    assert ask(catalogue, [at(300.0)], [since]).completed == [{0: 110.0, 3: 210.0}]
+    assert ask(catalogue, [at(500.0)], [NOTHING]).completed == [{0: 110.0, 1: 400.0}]
+    assert ask(catalogue, [at(300.0)], [Activity([], {}, True)]).completed == [{}]
+    assert ask(catalogue, [at(300.0, "bob")], [NOTHING]).completed == [{}]
+
+
+def test_where_nobody_logs_completions_required_pages_are_done_once_opened(catalogue):
+    later = Activity([("P1", 220.0), ("P2", 150.0)], {}, False)
+    # P1 asks nobody for anything; P2's first opening moves back.
+    assert ask(catalogue, [at(250.0)], [later]).completed == [{2: 150.0}]
     since = Activity([], {"P1": 210.0, "P2": 260.0, "gone": 1.0}, False)
     assert ask(catalogue, [at(250.0)], [NOTHING]).completed == [{2: 200.0}]
     assert ask(catalogue, [at(300.0)], [since]).completed == [{2: 260.0, 1: 210.0}]

@@ -55,6 +55,11 @@ def pages(answer):
     return [item["page_id"] for item in answer["items"]]
 
 
+def free(answer):
+    """First page of an answer that nobody asks for: it goes once it is opened."""
+    return next(item["page_id"] for item in answer["items"] if "due" not in item)
+
+
 def view(associate, page, when, number=0, kind="view"):
     return StoredEvent(f"{associate}-{page}-{number}", associate, page, kind, when, "{}")
 
@@ -75,9 +80,19 @@ def soon(condition):
 
 def test_an_event_changes_the_next_answer_once(service):
     associate, when = service.engine.examples()[0], service.engine.last_event + 30
-    top = pages(ask(service, associate))[0]
+    top = free(ask(service, associate))
     assert service.observe([view(associate, top, when)]) == [view(associate, top, when)]
     assert service.observe([view(associate, top, when)]) == []
+    assert top not in pages(ask(service, associate, limit=50))
+
+
+def test_a_mandatory_page_stays_until_it_is_completed(service):
+    when = service.engine.last_event + 30
+    answers = ((one, ask(service, one)["items"][0]) for one in service.engine.examples(150))
+    associate, top = next((one, top["page_id"]) for one, top in answers if "due" in top)
+    service.observe([view(associate, top, when)])
+    assert pages(ask(service, associate))[0] == top
+    service.observe([view(associate, top, when + 1, 1, kind="complete")])
     assert top not in pages(ask(service, associate, limit=50))
 
 
@@ -215,7 +230,7 @@ def test_a_server_starts_without_its_redis_and_takes_it_up(small_release, redis_
         assert found["items"]
         redis.start()
         soon(lambda: ask(service, associate)["fallback"] is None)
-        page = pages(found)[0]
+        page = free(found)
         service.observe([view(associate, page, service.engine.last_event + 30)])
         assert page not in pages(ask(service, associate, limit=50))
         redis.kill()

@@ -93,7 +93,7 @@ def make_requests(
     return Requests(
         time=np.asarray(time, float),
         associate_id=np.full(size, "A0"),
-        attributes={n: np.asarray(attributes.get(n, [""] * size), np.str_) for n in c.ASSOCIATE_ATTRIBUTES},
+        attributes={n: np.asarray(attributes.get(n, [""] * size), np.str_) for n in c.REQUEST_ATTRIBUTES},
         history_page=page,
         history_time=when,
         history_count=np.array([len(entries) for entries in history], np.int32),

@@ -16,9 +16,35 @@ def test_save_and_load_give_the_same_tables(tmp_path):
     )
     made.save(tmp_path / "dataset")
     found = Dataset.load(tmp_path / "dataset")
-    for name in ("pages", "associates", "interactions", "page_days"):
+    for name in ("pages", "associates", "interactions", "page_days", "completions"):
         assert getattr(found, name).equals(getattr(made, name))
     assert found.meta == made.meta
+
+
+def test_a_dataset_of_an_earlier_version_takes_openings_for_completions(tmp_path):
+    made = make_dataset(VISITS)
+    made.meta["completed_by"] = c.COMPLETE
+    made.save(tmp_path)
+    assert not Dataset.load(tmp_path).openings_complete
+    (tmp_path / "completions.parquet").unlink()
+    (tmp_path / "meta.json").write_text("{}")
+    found = Dataset.load(tmp_path)
+    assert found.completions.is_empty()
+    assert found.openings_complete
+
+
+def test_columns_of_later_versions_are_filled_in_and_others_are_still_refused(tmp_path):
+    made = make_dataset(VISITS, associate={"locale": ["en", None]})
+    made.save(tmp_path)
+    for name in ("pages", "associates"):
+        path = tmp_path / f"{name}.parquet"
+        pl.read_parquet(path).drop("locale").write_parquet(path)
+    found = Dataset.load(tmp_path)
+    assert found.pages.equals(made.pages)
+    assert found.associates["locale"].to_list() == [None, None]
+    pl.read_parquet(path).with_columns(pl.lit(1).alias("extra")).write_parquet(path)
+    with pytest.raises(DataError, match="dataset table associates"):
+        Dataset.load(tmp_path)
 
 
 def test_before_hides_the_stage_and_later_ones():

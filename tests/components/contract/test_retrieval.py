@@ -242,6 +242,14 @@ def test_eligibility_by_time_role_and_retirement():
     assert mask.tolist() == [[True, True, False, False, True], others, others, others]
 
 
+def test_eligibility_by_locale():
+    page = {"locale": [["en"], ["en-GB"], ["en-US", "pl"], [], None]}
+    asked = ["", "en-GB", "EN", "en-us", "pl-PL", "fr"]
+    mask = Eligibility(make_dataset([], page=page).pages)(make_requests([1.0] * 6, locale=asked))
+    shown = [[0, 1, 2, 3, 4], [0, 1, 3, 4], [0, 1, 2, 3, 4], [0, 2, 3, 4], [2, 3, 4], [3, 4]]
+    assert [np.flatnonzero(row).tolist() for row in mask] == shown
+
+
 def test_evidence_names_the_page_that_said_most(dataset):
     lists = {"transitions": FOLLOWS, "ease": FOLLOWS}
     retriever = make_retriever(

@@ -137,6 +137,15 @@ def test_lists(given):
     assert found["mandatory_for"].to_list() == [None]
 
 
+def test_a_page_may_have_one_locale_or_several_and_an_associate_one():
+    pages = check(
+        "pages", pl.DataFrame({"page_id": ["P", "Q", "R"], "locale": ["en-GB", "en|pl", None]})
+    ).rows
+    assert pages["locale"].to_list() == [["en-GB"], ["en", "pl"], None]
+    people = check("associates", pl.DataFrame({"associate_id": ["A", "B"], "locale": [" en-GB ", ""]})).rows
+    assert people["locale"].to_list() == ["en-GB", None]
+
+
 def test_flags_and_extra_columns():
     pages = pl.DataFrame(
         {

@@ -87,7 +87,7 @@ class Site:
         figures = run(tables, out / "incremental", settings, self.home)
         run(tables, out / "full", settings)
         one, other = Dataset.load(out / "incremental"), Dataset.load(out / "full")
-        for name in ("pages", "associates", "interactions", "page_days"):
+        for name in ("pages", "associates", "interactions", "page_days", "completions"):
             assert getattr(one, name).equals(getattr(other, name)), name
         assert one.meta == other.meta
         return figures

@@ -87,7 +87,13 @@ def reference(folder, gap=30.0, quantiles=(0.6, 0.8)):
         )
         .sort(c.PAGE, "day")
     )
-    return interactions, page_days, ids
+    completions = (
+        used.filter(pl.col(c.EVENT_TYPE) == c.COMPLETE)
+        .group_by(c.ASSOCIATE, c.PAGE)
+        .agg(pl.col(c.TIME).max())
+        .sort(c.ASSOCIATE, c.PAGE)
+    )
+    return interactions, page_days, ids, completions
 
 
 def preprocessed(folder, out, **chosen):
@@ -138,6 +144,8 @@ def test_small_log_by_hand(tmp_path):
         (2, day, 0, 1, 1, 0, 12.25, 2, 0, 0),
     ]
     assert dataset.meta["cuts"] == pytest.approx([start + 20 * 60, start + 50 * 60])
+    assert dataset.completions.rows() == [(1, 2, start + 20 * 60)]
+    assert not dataset.openings_complete
     assert dataset.meta["span"] == [start, start + 86400]
     assert figures["unknown_page_events"] == 1
     assert (figures["events"], figures["engagements"], figures["sessions"]) == (10, 6, 3)
@@ -212,8 +220,10 @@ def test_equals_the_reference(tmp_path, events, shards, rows):
     table = pl.DataFrame({c.ASSOCIATE_ID: ["bo", "zed"], "role": ["baker", None]})
     folder = write(tmp_path / "tables", events, associates=table, row_group_size=rows)
     dataset, _ = preprocessed(folder, tmp_path / "out", shards=shards)
-    interactions, page_days, ids = reference(folder)
+    interactions, page_days, ids, completions = reference(folder)
     assert_frame_equal(dataset.interactions, interactions, check_exact=True)
+    assert_frame_equal(dataset.completions, completions, check_exact=True)
+    assert dataset.openings_complete == completions.is_empty()
     assert_frame_equal(dataset.page_days, page_days, check_exact=True)
     assert dataset.associates[c.ASSOCIATE_ID].to_list() == ids.to_list()
 
@@ -244,11 +254,12 @@ def test_any_number_of_shards_gives_the_same_dataset(tmp_path):
     folder = large_log(tmp_path / "tables")
     one, _ = preprocessed(folder, tmp_path / "one", shards=1)
     many, _ = preprocessed(folder, tmp_path / "many", shards=16)
-    interactions, page_days, _ = reference(folder)
+    interactions, page_days, _, completions = reference(folder)
     assert interactions.height > 10_000
     for dataset in (one, many):
         assert_frame_equal(dataset.interactions, interactions, check_exact=True)
         assert_frame_equal(dataset.page_days, page_days, check_exact=True)
+        assert_frame_equal(dataset.completions, completions, check_exact=True)
     assert one.meta == many.meta
     assert one.associates.equals(many.associates)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["many", "one", "tables"]

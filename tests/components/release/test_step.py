@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,12 @@ def test_history_keeps_the_latest_of_each_associate():
     kept = recent_history(dataset(rows=5), 2).interactions
     assert kept[c.ASSOCIATE].to_list() == [0, 0, 1]
     assert kept[c.ORDINAL].to_list() == [3, 4, 0]
+
+
+def test_completions_stay_however_far_they_lie_back():
+    made = dataset(rows=5)
+    done = pl.DataFrame([(0, 0, START - 1e8), (1, 0, START)], schema=made.completions.schema, orient="row")
+    assert recent_history(replace(made, completions=done), 2).completions.equals(done)
 
 
 def test_history_limit_is_a_setting(tmp_path, parts):

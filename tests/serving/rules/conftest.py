@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from components.contract.columns import ASSOCIATE_ATTRIBUTES
+from components.contract.columns import REQUEST_ATTRIBUTES
 from components.contract.dataset import PAGE_SCHEMA
 from components.contract.eligibility import Eligibility
 from components.contract.requests import Requests
@@ -17,8 +17,7 @@ NOW, DAY = 1_795_507_200.0, 86400.0  # 2026-11-24T08:00:00Z
 def make_pages(rows: list[dict]) -> pl.DataFrame:
     """Pages P0, P1, ...; what a row does not give is unknown."""
     full = [{"page_id": f"P{n}", "title": f"Page {n}", "retired": False, **row} for n, row in enumerate(rows)]
-    schema = dict(PAGE_SCHEMA) | ({"locale": pl.String} if any("locale" in row for row in rows) else {})
-    return pl.DataFrame([{name: row.get(name) for name in schema} for row in full], schema=schema)
+    return pl.DataFrame([{name: row.get(name) for name in PAGE_SCHEMA} for row in full], schema=PAGE_SCHEMA)
 
 
 def make_request(
@@ -36,11 +35,10 @@ def make_request(
     times = np.full((1, history), np.nan)
     pages[0, : len(recent)] = [page for page, _ in recent]
     times[0, : len(recent)] = [time - days * DAY for _, days in recent]
-    names = (*ASSOCIATE_ATTRIBUTES, "locale")
     return Requests(
         time=np.array([time]),
         associate_id=np.array(["A"]),
-        attributes={name: np.array([attributes.get(name, "")]) for name in names},
+        attributes={name: np.array([attributes.get(name, "")]) for name in REQUEST_ATTRIBUTES},
         history_page=pages,
         history_time=times,
         history_count=np.array([len(order)], np.int32),

@@ -46,11 +46,18 @@ def test_pages_for_an_audience_are_hidden_from_others(pages_of, asks, answer):
 
 @pytest.mark.parametrize(
     ("asked", "shown"),
-    [("", [0, 1, 2, 3]), ("en-GB", [0, 1, 3]), ("en", [0, 1, 2, 3]), ("en-us", [0, 2, 3]), ("pl", [3])],
+    [("", [0, 1, 2, 3]), ("en-GB", [0, 1, 3]), ("en", [0, 1, 2, 3]), ("en-us", [0, 2, 3]), ("pl", [2, 3])],
 )
 def test_pages_in_another_language_are_not_shown(pages_of, asks, answer, asked, shown):
-    pages = pages_of([{"locale": "en"}, {"locale": "en-GB"}, {"locale": "en-US"}, {"locale": None}])
+    pages = pages_of([{"locale": ["en"]}, {"locale": ["en-GB"]}, {"locale": ["en-US", "pl"]}, {}])
     assert answer(Policy(Rules(), pages), pages, asks(locale=asked), [4, 3, 2, 1])[0] == shown
+
+
+def test_no_rule_brings_back_a_page_in_another_language(pages_of, asks, answer):
+    rules = Rules.model_validate({"pins": [{"page": "P0", "position": 1}], "completed": {"hide": False}})
+    pages = pages_of([{"locale": ["pl"], "mandatory_for": ["clerk"], "due_days": 0.0}, {}])
+    asked = asks(locale="en", role="clerk", hired=0.0, opened={0: 5})
+    assert answer(Policy(rules, pages), pages, asked, [2, 1], completed={0: 3})[0] == [1]
 
 
 def test_an_audience_may_be_a_language(pages_of, asks, answer):
