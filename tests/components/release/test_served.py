@@ -28,9 +28,7 @@ def world():
 
 def asked(world, settings=SETTINGS):
     """The step's question, over HTTP."""
-    configuration = client.Configuration()
-    configuration.host, configuration.retries = world.api.url, False
-    return served(settings, client.ApiClient(configuration))
+    return served(settings, client.ApiClient(world.api.configuration()))
 
 
 def test_at_rest_one_release_is_needed(world):

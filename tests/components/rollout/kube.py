@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
+from kubernetes import client
 from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
 
 PATH = re.compile(r"/apis/serving\.kserve\.io/v1beta1/namespaces/([^/]+)/inferenceservices/([^/]+)")
@@ -90,6 +91,12 @@ class ApiServer:
         threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True
         ).start()
+
+    def configuration(self) -> client.Configuration:
+        """Where it is."""
+        made = client.Configuration()
+        made.host, made.retries = self.url, False
+        return made
 
     def close(self) -> None:
         self._server.shutdown()

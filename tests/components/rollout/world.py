@@ -49,11 +49,18 @@ class Doomed(client.ApiClient):
 
 
 class World:
-    """``now`` is epoch seconds; sleeping lets KServe work."""
+    """``now`` is epoch seconds; sleeping lets KServe work. Another ``api`` may take the double's place."""
 
-    def __init__(self, seed: int = 0, mode: str | None = "Knative", settle: bool = True, **kserve: Any):
+    def __init__(
+        self,
+        seed: int = 0,
+        mode: str | None = "Knative",
+        settle: bool = True,
+        api: Any = None,
+        **kserve: Any,
+    ):
         self.now = 1_800_000_000.0
-        self.api = ApiServer("waymark", OLD, mode)
+        self.api = api or ApiServer("waymark", OLD, mode)
         self.kserve = KServe(self.api, random.Random(seed), **kserve)
         self.told: list[State] = []
         self.each: Callable[[], None] = lambda: None
@@ -78,9 +85,7 @@ class World:
         patience: float = 600,
     ) -> Rollout:
         """A new process: nothing is left of earlier ones but the cluster."""
-        configuration = client.Configuration()
-        configuration.host, configuration.retries = self.api.url, False
-        api = Doomed(configuration)
+        api = Doomed(self.api.configuration())
         api.dies = dies  # type: ignore[method-assign]
         cluster = Cluster(api, *self.api.key, patience=patience, clock=self.clock, sleep=self.sleep)
         return Rollout(cluster, metrics, settings, tell=self.told.append, clock=self.clock, sleep=self.sleep)
