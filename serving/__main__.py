@@ -88,7 +88,7 @@ def _start(home: Path | None, release: Path | None, host: str, port: int, addres
     _check_free(host, port)
     from kserve.model_server import app
 
-    from serving import events, http, portal
+    from serving import events, http, portal, tracing
     from serving.metrics import timed
     from serving.model import NAME, Recommender, Server
     from serving.periodic import Periodic
@@ -100,7 +100,13 @@ def _start(home: Path | None, release: Path | None, host: str, port: int, addres
 
     if address is None and home is not None:
         address = str(home / "store" / "events.sqlite")
-    service = Service(found, timed(open_store(address)) if address else None, settings)
+    end_tracing = tracing.start()
+    store = (
+        timed(open_store(address), lambda operation: tracing.within(f"store {operation}"))
+        if address
+        else None
+    )
+    service = Service(found, store, settings)
     _name_release(lambda: service.engine.name)
     model = Recommender(service, settings)
     model.load()
@@ -138,6 +144,7 @@ def _start(home: Path | None, release: Path | None, host: str, port: int, addres
         for one in rounds:
             one.stop()
         service.stop()
+        end_tracing()
 
 
 def _name_release(name: Callable[[], str]) -> None:

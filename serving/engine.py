@@ -25,7 +25,6 @@ from serving.exploration import REACH, explore
 from serving.guard import Guard
 from serving.items import Items
 from serving.live import LiveTrends
-from serving.metrics import STAGE
 from serving.payloads import Instance
 from serving.ranker import Runtime, load_ranker
 from serving.records import records
@@ -34,9 +33,9 @@ from serving.rules.policy import Policy
 from serving.rules.rules import Rules
 from serving.scoring import MOST_CANDIDATES, Budget, Scored, Scorer
 from serving.stores.base import Answer, Store, StoreError
+from serving.tracing import stage
 
 COLD_START = "cold_start"
-_ANSWERING = STAGE.labels("answer")
 
 
 @dataclass(frozen=True)
@@ -191,7 +190,7 @@ class Engine:
         """
         policy = policy or self._policy
         scored = self.score(instances, budget=budget, policy=policy)
-        with _ANSWERING.time():
+        with stage("answer"):
             bounds = np.searchsorted(scored.row, np.arange(len(instances) + 1))
             answers, shown, propensities = [], [], []
             for i, instance in enumerate(instances):

@@ -22,6 +22,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components.contract.errors import WaymarkError
+from serving import tracing
 from serving.auth import CALLER, OPEN, SCOPES, scope_of
 from serving.bodies import read_json
 from serving.errors import RequestError, located
@@ -30,6 +31,7 @@ from serving.openapi import document
 from serving.payloads import describe
 from serving.settings import ServingSettings
 from serving.stores.base import StoreError
+from serving.tracing import TRACE_HEADERS
 
 if TYPE_CHECKING:
     from serving.tokens import Authority
@@ -109,6 +111,8 @@ class Gate:
             if message["type"] == "http.response.start":
                 started = True
                 _responses(self._release(), method, message["status"]).inc()
+                if span is not None:
+                    tracing.answered(span, message["status"])
                 given = message["headers"]
                 named = {name for name, _ in given}
                 usual = [pair for pair in _USUAL if pair[0] not in named]
@@ -120,7 +124,11 @@ class Gate:
                 await _answer(error, status, more)(scope, receive, tagged)
 
         self._requests += 1
-        with structlog.contextvars.bound_contextvars(request_id=request_id.decode()):
+        identity = request_id.decode()
+        with (
+            structlog.contextvars.bound_contextvars(request_id=identity),
+            tracing.request(f"{method} {needed}", identity, headers) as span,
+        ):
             try:
                 async with asyncio.timeout(self._seconds) as limit:
                     if self._requests > self._most_requests and needed != OPEN:
@@ -178,7 +186,7 @@ def _responses(release: str, method: str, status: int) -> Counter:
     return RESPONSES.labels(release, method, str(status))
 
 
-_READ = (b"x-request-id", b"content-length", b"authorization")
+_READ = (b"x-request-id", b"content-length", b"authorization", *(name.encode() for name in TRACE_HEADERS))
 
 
 def _plain(name: bytes) -> bool:

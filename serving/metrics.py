@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -103,23 +104,32 @@ def release_loaded(name: str, created: float, last_event: float, pages: int) -> 
     PAGES.set(pages)
 
 
-def timed(store: Store) -> Store:
-    """The same store; each call's time and outcome is counted."""
-    return cast(Store, _Timed(store))
+def timed(store: Store, span: Callable[[str], AbstractContextManager[object]] = nullcontext) -> Store:
+    """The same store; each call's time and outcome is counted.
+
+    Parameters
+    ----------
+    store : Store
+    span : callable, optional
+        Takes an operation's name; what it gives is entered around the call.
+    """
+    return cast(Store, _Timed(store, span))
 
 
 class _Timed:
-    def __init__(self, store: Store):
-        self._store = store
+    def __init__(self, store: Store, span: Callable[[str], AbstractContextManager[object]]):
+        self._store, self._span = store, span
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         method = getattr(self._store, operation)
+        span = self._span
         good, bad = (STORE_SECONDS.labels(operation, outcome) for outcome in ("ok", "error"))
 
         def call(*positional: Any, **named: Any) -> Any:
             began = time.perf_counter()
             try:
-                found = method(*positional, **named)
+                with span(operation):
+                    found = method(*positional, **named)
             except Exception:
                 bad.observe(time.perf_counter() - began)
                 raise

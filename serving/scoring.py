@@ -20,9 +20,10 @@ from serving.errors import located
 from serving.guard import Guard
 from serving.history import Asked, ask
 from serving.live import LiveTrends
-from serving.metrics import CANDIDATES, STAGE
+from serving.metrics import CANDIDATES
 from serving.payloads import MOST_EXCLUDED, MOST_ITEMS, Instance
 from serving.rules.policy import Policy
+from serving.tracing import stage
 
 log = structlog.get_logger()
 # Where no source names a page, and popularity and age alone put it on the shortlist.
@@ -32,7 +33,6 @@ NO_STORE, BLENDED, TREND = "no_store", "blended", "trend"
 MOST_CANDIDATES = MOST_ITEMS + MOST_EXCLUDED
 # What the plainest answer goes by.
 _PLAIN = "trend_30d"
-_STAGES = {name: STAGE.labels(name) for name in ("history", "candidates", "features", "ranking")}
 _PLACES = [CANDIDATES.labels(name) for name in (CATALOGUE, *SOURCES)]
 
 
@@ -126,20 +126,21 @@ class Scorer:
         sources (``BLENDED``); when there is none left, or the sources fail, by what is opened most
         (``TREND``). Without the store the release's own history and trends serve (``NO_STORE``).
         """
-        with _STAGES["history"].time():
+        with stage("history"):
             activities, answered = None, True
             if self._guard is not None:
                 activities, answered = self._guard.activity([one.associate_id for one in instances])
             asked = ask(self._catalogue, instances, activities)
         fallback = None if answered else NO_STORE
         trends, opened = self._live.at(asked.requests)
-        allowed = self._retriever.allowed(asked.requests)
-        policy.allow(allowed, asked.requests, asked.completed)
+        with stage("rules"):
+            allowed = self._retriever.allowed(asked.requests)
+            policy.allow(allowed, asked.requests, asked.completed)
         plain = partial(self._plain, asked, allowed, trends, opened)
         if budget.left() <= 0:
             return plain()
         try:
-            with _STAGES["candidates"].time():
+            with stage("candidates"):
                 wanted = policy.wanted(asked.requests, asked.completed, allowed)
                 shortlist = self._retriever.shortlist(
                     asked.requests, trends, allowed=allowed, wanted=wanted, all_scores=False
@@ -161,9 +162,9 @@ class Scorer:
             return blended()
         try:
             before = time.monotonic()
-            with _STAGES["features"].time():
+            with stage("features"):
                 features = self._features(asked.requests, shortlist, opened)
-            with _STAGES["ranking"].time():
+            with stage("ranking"):
                 score = self._ranker(features.numeric, features.categorical)
             self._keep_pace(time.monotonic() - before, len(shortlist.row))
         except Exception as error:

@@ -51,7 +51,14 @@ def write_events(address: str, acknowledged: Path, seed: int) -> None:
 
     A batch whose answer was lost is sent again, and one in ten is sent twice.
     """
-    chance, store = random.Random(seed), open_store(address)
+    chance = random.Random(seed)
+    while True:
+        try:
+            store = open_store(address)
+            break
+        # On a busy machine the others may hold the lock for longer than it waits.
+        except StoreError:
+            time.sleep(0.02)
     with acknowledged.open("ab", buffering=0) as notes:
         while True:
             batch = [

@@ -63,6 +63,7 @@ def make_release(
     known = replace(
         whole,
         interactions=whole.before(c.HOLDOUT),
+        completions=whole.completions.filter(pl.col(c.TIME) < cut),
         page_days=whole.page_days.filter(pl.col("day") < int(cut // _DAY)) if frozen else whole.page_days,
         meta={**whole.meta, "span": [whole.meta["span"][0], cut]},
     )
