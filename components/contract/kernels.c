@@ -1,5 +1,7 @@
 /* Loops that NumPy would walk in many passes; components/contract/kernels.py says what each is for.
-   C11 without libraries. All arrays are C-contiguous. */
+   C11, nothing beyond its own library. All arrays are C-contiguous. */
+#include <float.h>
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -14,27 +16,41 @@
 
 /* Candidates handled at a time: their sums stay in the first cache. */
 #define ROWS 64
-/* Values that are gathered, at least, before all but the best are dropped. */
-#define GATHERED 1024
+/* Values looked at to guess how large the best are; keys that are sorted by counting. */
+#define SAMPLE 256
+#define COUNTED 640
 
-/* The value that more than half of n have, if there is one (Boyer and Moore's majority vote). */
-INLINE float majority(const float *value, int n) {
+/* A value that many of n have, if there is one: the most frequent of four. */
+INLINE float usual(const float *value, int n) {
   float found = value[0];
-  int votes = 0;
-  for (int i = 0; i < n; i++) {
-    if (!votes) found = value[i];
-    votes += value[i] == found ? 1 : -1;
+  int most = 0;
+  for (int guess = 0; guess < 4; guess++) {
+    const float asked = value[guess * (n - 1) / 3];
+    int same = 0;
+    for (int i = 0; i < n; i++) same += value[i] == asked;
+    if (same > most) most = same, found = asked;
   }
   return found;
 }
 
-/* Between which knots x lies, from 0; in part how far on the way, 0 to 1. */
-INLINE int64_t between(float x, const float *knot, const float *per_gap, int64_t knots, float *part) {
-  int64_t at = 0;
-  for (int64_t k = 1; k < knots - 1; k++) at += x >= knot[k];
-  const float t = (x - knot[at]) * per_gap[at];
-  *part = t < 0 ? 0 : t > 1 ? 1 : t;
-  return at;
+/* Rows of whole vectors: columns is a multiple of 16. */
+#define EACH_COLUMN                              \
+  for (int64_t first = 0; first < columns; first += 16) \
+    for (int64_t c = first; c < first + 16; c++)
+
+INLINE void add(const float *restrict more, int64_t columns, float *restrict sum) {
+  EACH_COLUMN sum[c] += more[c];
+}
+
+/* So far on from one row to the next. */
+INLINE void line(const float *restrict row, float part, int64_t columns, float *restrict found) {
+  EACH_COLUMN found[c] = row[c] + part * (row[c + columns] - row[c]);
+}
+
+/* The same, added to a sum, instead of another. */
+INLINE void add_line(
+    const float *restrict row, float part, const float *restrict other, int64_t columns, float *restrict sum) {
+  EACH_COLUMN sum[c] += row[c] + part * (row[c + columns] - row[c]) - other[c];
 }
 
 /* What the linear parts of the ranker's network make of n candidates: see ranking.Tables. A number adds to
@@ -63,42 +79,40 @@ WIDEST void first_layer(
     memcpy(base, start, (size_t)columns * sizeof(float));
     memset(sums, 0, (size_t)(rows * columns) * sizeof(float));
     for (int64_t f = 0; f < fields; f++) {
-      const float *x = number + f * n + first, *k = knot + f * knots, *p = per_gap + f * (knots - 1);
-      const float *at_knots = value + f * knots * columns, usual = majority(x, rows);
-      float part;
-      const float *left = at_knots + between(usual, k, p, knots, &part) * columns;
-      for (int64_t c = 0; c < columns; c++) {
-        same[c] = left[c] + part * (left[c + columns] - left[c]);
-        base[c] += same[c];
+      const float *k = knot + f * knots, *p = per_gap + f * (knots - 1), *at_knots = value + f * knots * columns;
+      /* The block's numbers, and the usual one after them: between which knots each lies, and how far on. */
+      float x[ROWS + 1] = {0}, part[ROWS + 1] = {0};
+      int32_t at[ROWS + 1] = {0};
+      memcpy(x, number + f * n + first, (size_t)rows * sizeof(float));
+      x[rows] = usual(x, rows);
+      for (int64_t j = 1; j < knots - 1; j++)
+        for (int i = 0; i <= rows; i++) at[i] += x[i] >= k[j];
+      for (int i = 0; i <= rows; i++) {
+        const float t = (x[i] - k[at[i]]) * p[at[i]];
+        part[i] = t < 0 ? 0 : t > 1 ? 1 : t;
       }
       for (int i = 0; i < rows; i++) {
-        float v = (x[i] - mean[f]) * per_scale[f];
-        v = v < -clip ? -clip : v > clip ? clip : v;
-        squares[i] += v * v * square[f];
+        const float v = (x[i] - mean[f]) * per_scale[f], w = v < -clip ? -clip : v > clip ? clip : v;
+        squares[i] += w * w * square[f];
       }
-      for (int i = 0; i < rows; i++) {
-        if (x[i] == usual) continue;
-        float *sum = sums + i * columns;
-        left = at_knots + between(x[i], k, p, knots, &part) * columns;
-        for (int64_t c = 0; c < columns; c++) sum[c] += left[c] + part * (left[c + columns] - left[c]) - same[c];
-      }
+      line(at_knots + at[rows] * columns, part[rows], columns, same);
+      add(same, columns, base);
+      for (int i = 0; i < rows; i++)
+        if (x[i] != x[rows]) add_line(at_knots + at[i] * columns, part[i], same, columns, sums + i * columns);
     }
     for (int64_t f = 0; f < codes; f++) {
       const int64_t *r = row + f * n + first;
       int differ = 0;
       for (int i = 1; i < rows; i++) differ |= r[i] != r[0];
-      if (!differ)
-        for (int64_t c = 0; c < columns; c++) base[c] += code_value[r[0] * columns + c];
+      if (!differ) add(code_value + r[0] * columns, columns, base);
       for (int i = 0; i < rows; i++) {
         squares[i] += code_square[r[i]];
-        if (!differ) continue;
-        const float *of_code = code_value + r[i] * columns;
-        for (int64_t c = 0; c < columns; c++) sums[i * columns + c] += of_code[c];
+        if (differ) add(code_value + r[i] * columns, columns, sums + i * columns);
       }
     }
     for (int i = 0; i < rows; i++) {
       float *sum = sums + i * columns, products = 0;
-      for (int64_t c = 0; c < columns; c++) sum[c] += base[c];
+      add(base, columns, sum);
       for (int64_t c = 0; c < units; c++) hidden[(first + i) * units + c] = sum[c] > 0 ? sum[c] : 0;
       for (int64_t c = units; c < units + vectors; c++) products += sum[c] * sum[c];
       logit[first + i] = sum[units + vectors] + share * (products - squares[i]);
@@ -107,25 +121,25 @@ WIDEST void first_layer(
 }
 
 /* A page and what is said of it in one number: more is better, and of equals the first page is. */
-INLINE uint64_t key_of(float value, int64_t page) {
-  uint32_t bits;
+INLINE int64_t key_of(float value, int64_t page) {
+  int32_t bits;
   memcpy(&bits, &value, sizeof bits);
-  return (uint64_t)bits << 32 | (UINT32_MAX - (uint32_t)page);
+  return (int64_t)bits << 32 | (INT32_MAX - page);
 }
 
-INLINE int64_t page_of(uint64_t key) { return UINT32_MAX - (uint32_t)key; }
+INLINE int32_t page_of(int64_t key) { return INT32_MAX - (int32_t)(key & INT32_MAX); }
 
 /* Put the k largest of n different keys first, in descending order (quicksort that leaves the rest alone). */
-static void best_first(uint64_t *key, int64_t n, int64_t k) {
+static void best_first(int64_t *key, int64_t n, int64_t k) {
   while (n > 16) {
-    const uint64_t a = key[0], b = key[n / 2], c = key[n - 1];
-    const uint64_t pivot = a > b ? (b > c ? b : a > c ? c : a) : (a > c ? a : b > c ? c : b);
+    const int64_t a = key[0], b = key[n / 2], c = key[n - 1];
+    const int64_t pivot = a > b ? (b > c ? b : a > c ? c : a) : (a > c ? a : b > c ? c : b);
     int64_t i = 0, j = n - 1;
     while (i <= j) {
       while (key[i] > pivot) i++;
       while (key[j] < pivot) j--;
       if (i <= j) {
-        const uint64_t moved = key[i];
+        const int64_t moved = key[i];
         key[i++] = key[j];
         key[j--] = moved;
       }
@@ -135,34 +149,71 @@ static void best_first(uint64_t *key, int64_t n, int64_t k) {
     key += i, n -= i, k -= i;
   }
   for (int64_t i = 1; i < n; i++) {
-    const uint64_t moved = key[i];
+    const int64_t moved = key[i];
     int64_t j = i;
     for (; j && key[j - 1] < moved; j--) key[j] = key[j - 1];
     key[j] = moved;
   }
 }
 
-/* The keys of the k largest positive values, best first; returns how many there are. key has room for
-   GATHERED + k + 16 of them. */
-INLINE int64_t best_values(const float *value, int64_t pages, int64_t k, uint64_t *key) {
+/* Keys of the values that are at least as large as a bound. There must be room for one more. */
+INLINE int64_t gather(const float *value, int64_t pages, float bound, int64_t *key) {
   int64_t n = 0;
-  float least = 0;
-  for (int64_t first = 0; first < pages && k; first += 16) {
+  for (int64_t first = 0; first < pages; first += 16) {
     const int64_t stop = first + 16 < pages ? first + 16 : pages;
     int any = 0;
-    for (int64_t p = first; p < stop; p++) any |= value[p] > least;
+    for (int64_t p = first; p < stop; p++) any |= value[p] >= bound;
     if (!any) continue;
-    for (int64_t p = first; p < stop; p++)
-      if (value[p] > least) key[n++] = key_of(value[p], p);
-    if (n >= GATHERED + k) {
-      best_first(key, n, k);
-      n = k;
-      /* What equals it comes later in the catalogue. */
-      least = value[page_of(key[k - 1])];
+    /* Without a branch, which would be guessed wrong as often as not. */
+    for (int64_t p = first; p < stop; p++) {
+      key[n] = key_of(value[p], p);
+      n += value[p] >= bound;
     }
   }
-  best_first(key, n, k);
-  return n < k ? n : k;
+  return n;
+}
+
+/* A bound that somewhat more than k values reach, probably: from a sample. */
+INLINE float guess(const float *value, int64_t pages, int64_t k) {
+  float sample[SAMPLE];
+  const float hit = (float)k * SAMPLE / (float)pages;
+  /* Three standard deviations above the expected number. */
+  const int wanted = (int)(hit + 3 * sqrtf(hit) + 1);
+  float bound = FLT_MIN;
+  if (pages < 4 * SAMPLE || wanted >= SAMPLE) return bound;
+  for (int i = 0; i < SAMPLE; i++) sample[i] = value[i * pages / SAMPLE];
+  for (int larger = 0; larger < wanted;) {
+    float largest = 0;
+    for (int i = 0; i < SAMPLE; i++) largest = sample[i] > largest ? sample[i] : largest;
+    if (largest < FLT_MIN) return FLT_MIN;
+    bound = largest;
+    for (int i = 0; i < SAMPLE; i++) {
+      larger += sample[i] == largest;
+      sample[i] = sample[i] == largest ? 0 : sample[i];
+    }
+  }
+  return bound;
+}
+
+/* Pages of the k largest positive values, best first; returns how many there are. Of equals the first page
+   is better. key has room for one more than all pages, found for k. */
+INLINE int64_t best_pages(const float *value, int64_t pages, int64_t k, int64_t *key, int32_t *found) {
+  if (!k) return 0;
+  const float bound = guess(value, pages, k);
+  int64_t n = gather(value, pages, bound, key);
+  if (n < k && bound > FLT_MIN) n = gather(value, pages, FLT_MIN, key);
+  const int64_t size = n < k ? n : k;
+  if (n > COUNTED) {
+    best_first(key, n, k);
+    for (int64_t i = 0; i < size; i++) found[i] = page_of(key[i]);
+    return size;
+  }
+  for (int64_t i = 0; i < n; i++) {
+    int64_t larger = 0;
+    for (int64_t j = 0; j < n; j++) larger += key[j] > key[i];
+    if (larger < k) found[larger] = page_of(key[i]);
+  }
+  return size;
 }
 
 /* The first stage of requests: see retrieval.Retriever.shortlist, whose numbers these are, bit by bit.
@@ -191,10 +242,10 @@ WIDEST int64_t shortlist(
   int64_t longest = most, found = 0;
   for (int64_t s = 0; s < sources; s++) longest = quota[s] > longest ? quota[s] : longest;
   double *sum = (double *)work;
-  uint64_t *key = (uint64_t *)(sum + pages);
-  int64_t *named = (int64_t *)(key + GATHERED + longest + 16);
+  int64_t *key = (int64_t *)(sum + pages), *named = key + pages + 1;
   float *all = (float *)(named + sources), *total = all + scores * pages;
   int32_t *number = (int32_t *)(total + pages), *touched = number + pages, *proposed = touched + pages;
+  int32_t *chosen = proposed + sources * longest;
   memset(number, 0, (size_t)pages * sizeof(int32_t));
   for (int64_t b = 0; b < batch; b++) {
     const uint8_t *may = allowed + b * pages;
@@ -262,15 +313,11 @@ WIDEST int64_t shortlist(
       }
     }
     for (int64_t s = 0; s < sources; s++) {
-      named[s] = best_values(all + s * pages, pages, quota[s], key);
-      for (int64_t i = 0; i < named[s]; i++) {
-        const int64_t p = page_of(key[i]);
-        proposed[s * longest + i] = (int32_t)p;
-        total[p] += 1.0f / (60.0f + (float)i);
-      }
+      named[s] = best_pages(all + s * pages, pages, quota[s], key, proposed + s * longest);
+      for (int64_t i = 0; i < named[s]; i++) total[proposed[s * longest + i]] += 1.0f / (60.0f + (float)i);
     }
-    const int64_t chosen = best_values(total, pages, most, key), first = found;
-    for (int64_t i = 0; i < chosen; i++) stays[page_of(key[i])] = 1;
+    const int64_t united = best_pages(total, pages, most, key, chosen), first = found;
+    for (int64_t i = 0; i < united; i++) stays[chosen[i]] = 1;
     for (int64_t p = 0; p < pages; p++) {
       number[p] = -1;
       if (!stays[p]) continue;

@@ -13,9 +13,6 @@ from numpy.typing import NDArray
 from components.contract.kernels import pointer, scratch
 from components.contract.lists import Lists
 
-# As in kernels.c.
-_GATHERED = 1024
-
 
 @dataclass(frozen=True)
 class Shortlist:
@@ -104,8 +101,9 @@ class CompiledShortlist:
         self._pages, self._scores, self._sources = pages, scores, len(quota)
         self._most = min(most, pages)
         longest = max(int(np.max(quota)), self._most)
-        words = pages + _GATHERED + longest + 16 + len(quota)
-        self._work = 8 * words + 4 * (pages * (scores + 3) + len(quota) * longest)
+        self._work = 8 * (2 * pages + 1 + len(quota)) + 4 * (
+            pages * (scores + 3) + (len(quota) + 1) * longest
+        )
 
     def __call__(
         self,
