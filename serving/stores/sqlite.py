@@ -10,12 +10,26 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import structlog
+
 from serving.stores.base import Activity, Answer, Entry, StoredEvent, StoreError
 from serving.stores.packing import id_hash
 from serving.stores.settings import DAY, StoreSettings
 from serving.stores.sqlfile import SQLFile
-from serving.stores.statements import ANSWER, END, ENTRY, ERASE, INSERT, JOINED, SCHEMA, VISITS
+from serving.stores.statements import (
+    ANSWER,
+    END,
+    ENTRY,
+    ERASE,
+    INSERT,
+    JOINED,
+    OLD_EVENTS,
+    OLD_LAYOUT,
+    SCHEMA,
+    VISITS,
+)
 
+log = structlog.get_logger()
 _CHUNK = 5000
 
 
@@ -56,6 +70,17 @@ class SQLiteStore:
         with self._file.transaction() as sql:
             for statement in SCHEMA.split(";\n"):
                 sql.execute(statement)
+            self._migrate(sql)
+
+    def _migrate(self, sql: sqlite3.Connection) -> None:
+        """Take over the events of the first layout, one table of rows by id, whole or not at all."""
+        if not sql.execute(OLD_LAYOUT).fetchone():
+            return
+        moved, rows = 0, sql.execute(OLD_EVENTS)
+        while some := rows.fetchmany(_CHUNK):
+            moved += len(self._insert(sql, [StoredEvent(*row) for row in some]))
+        sql.execute("DROP TABLE events")
+        log.info("store migrated", events=moved)
 
     def append(self, events: Sequence[StoredEvent]) -> list[Entry]:
         """Add events; calls that come while another one's commit is written share the next."""
