@@ -87,6 +87,10 @@ class Catalogue:
         )
         self._done_bounds = np.searchsorted(owner, np.arange(len(self._associates) + 1))
 
+    def __len__(self) -> int:
+        """Number of associates."""
+        return len(self._associates)
+
     def find(self, associate_id: str | None) -> int:
         """Row of an associate; ``NOBODY`` if the release does not know the id."""
         if not associate_id or not len(self._associates):

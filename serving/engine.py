@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from components.contract import columns as c
 from components.contract.dataset import Dataset
 from components.contract.features import FeatureBuilder
+from components.contract.packed import holds_lists
 from components.contract.release import Release
 from components.contract.retrieval import SOURCE_STEPS, RetrievalSettings, load_retriever
 from components.contract.settings import section
@@ -24,6 +25,7 @@ from serving.catalogue import Catalogue
 from serving.exploration import REACH, explore
 from serving.guard import Guard
 from serving.items import Items
+from serving.listed import Listed
 from serving.live import LiveTrends
 from serving.payloads import Instance
 from serving.ranker import Runtime, load_ranker
@@ -101,7 +103,9 @@ class Engine:
         counters = TrendCounters.load(release.part("trending") / "counters.npz")
         self.live = LiveTrends(release.name, counters, self.catalogue, store)
         self._guard = Guard(store) if store is not None else None
-        self._score = Scorer(self.catalogue, self.live, retriever, features, ranked_by, self._guard)
+        lists = Listed(release.part("lists"), dataset) if holds_lists(release.root / "lists") else None
+        self.listed = 0 if lists is None else len(lists)
+        self._score = Scorer(self.catalogue, self.live, retriever, features, ranked_by, self._guard, lists)
         self._items = Items(self.catalogue, retriever, ranked_by)
         self._exploration, self._log_features = exploration, log_features
         self._random = np.random.default_rng()
@@ -114,6 +118,11 @@ class Engine:
     def pages(self) -> int:
         """Size of the catalogue."""
         return len(self.catalogue.page_ids)
+
+    @property
+    def associates(self) -> int:
+        """How many associates the release knows; ``listed`` is how many of them have a list."""
+        return len(self.catalogue)
 
     @property
     def last_event(self) -> float:
@@ -238,7 +247,7 @@ class Engine:
             "associate_id": instance.associate_id,
             "request_id": uuid4().hex,
             "release": self.name,
-            "fallback": scored.fallback or (COLD_START if scored.asked.cold[i] else None),
+            "fallback": scored.fallback_of(i) or (COLD_START if scored.asked.cold[i] else None),
             "items": self._items(scored, i, part, arranged.order[shown], arranged),
         }
         if instance.explain:

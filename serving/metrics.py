@@ -38,6 +38,8 @@ PAGES_SHOWN = Gauge(
     "waymark_pages_shown", "Different pages that this process has shown since the release was loaded"
 )
 PAGES = Gauge("waymark_pages", "Pages in the catalogue of the release")
+ASSOCIATES = Gauge("waymark_associates", "Associates that the release knows")
+LISTED = Gauge("waymark_listed_associates", "Associates for whom the release holds a precomputed list")
 STAGE = Histogram(
     "waymark_stage_seconds", "Time of one predict call in each stage", ["stage"], buckets=_BUCKETS
 )
@@ -96,12 +98,16 @@ class AnswerMetrics:
         PAGES_SHOWN.set(len(self._shown))
 
 
-def release_loaded(name: str, created: float, last_event: float, pages: int) -> None:
+def release_loaded(
+    name: str, created: float, last_event: float, pages: int, associates: int, listed: int
+) -> None:
     """Say which release answers from now on; times are epoch seconds."""
     RELEASE_CREATED.clear()
     RELEASE_CREATED.labels(name).set(created)
     RELEASE_LAST_EVENT.set(last_event)
     PAGES.set(pages)
+    ASSOCIATES.set(associates)
+    LISTED.set(listed)
 
 
 def timed(store: Store, span: Callable[[str], AbstractContextManager[object]] = nullcontext) -> Store:

@@ -19,6 +19,7 @@ from serving.catalogue import Catalogue
 from serving.errors import located
 from serving.guard import Guard
 from serving.history import Asked, ask
+from serving.listed import Listed
 from serving.live import LiveTrends
 from serving.metrics import CANDIDATES
 from serving.payloads import MOST_EXCLUDED, MOST_ITEMS, Instance
@@ -28,11 +29,11 @@ from serving.tracing import stage
 log = structlog.get_logger()
 # Where no source names a page, and popularity and age alone put it on the shortlist.
 CATALOGUE = "catalogue"
-NO_STORE, BLENDED, TREND = "no_store", "blended", "trend"
+NO_STORE, BLENDED, LISTS, TREND = "no_store", "blended", "lists", "trend"
 # As many candidates as a request may ask for and exclude: what is excluded never empties an answer.
 MOST_CANDIDATES = MOST_ITEMS + MOST_EXCLUDED
-# What the plainest answer goes by.
-_PLAIN = "trend_30d"
+# What the plainest answer goes by, and what precomputed lists are made by.
+_PLAIN, _LISTED = "trend_30d", "two_tower"
 _PLACES = [CANDIDATES.labels(name) for name in (CATALOGUE, *SOURCES)]
 
 
@@ -54,6 +55,8 @@ class Scored:
         When each page was opened first, epoch seconds; inf for never.
     features : Features or None
         What the ranker saw.
+    listed : array of bool, shape (B,), or None
+        Under ``TREND``, for whom the release's precomputed list stands before the trend.
     """
 
     asked: Asked
@@ -65,6 +68,11 @@ class Scored:
     trends: dict[str, NDArray[np.float32]]
     opened: NDArray[np.float64]
     features: Features | None = None
+    listed: NDArray[np.bool_] | None = None
+
+    def fallback_of(self, i: int) -> str | None:
+        """What the answer to question ``i`` was done without."""
+        return LISTS if self.listed is not None and self.listed[i] else self.fallback
 
     @property
     def requests(self) -> Requests:
@@ -103,6 +111,8 @@ class Scorer:
     ranker : BoundRanker
     guard : Guard, optional
         The store's; without one the release alone counts.
+    lists : Listed, optional
+        The release's precomputed lists.
     """
 
     def __init__(
@@ -113,8 +123,9 @@ class Scorer:
         features: FeatureBuilder,
         ranker: BoundRanker,
         guard: Guard | None = None,
+        lists: Listed | None = None,
     ):
-        self._catalogue, self._live, self._guard = catalogue, live, guard
+        self._catalogue, self._live, self._guard, self._lists = catalogue, live, guard, lists
         self._retriever, self._features, self._ranker = retriever, features, ranker
         # Seconds that features and ranking take for one candidate, as seen lately.
         self._pace = 0.0
@@ -123,8 +134,9 @@ class Scorer:
         """Score a batch.
 
         When time runs short, or the ranker fails, the candidates come by their fused ranks in the
-        sources (``BLENDED``); when there is none left, or the sources fail, by what is opened most
-        (``TREND``). Without the store the release's own history and trends serve (``NO_STORE``).
+        sources (``BLENDED``); when there is none left, or the sources fail, by the release's list of
+        the associate (``LISTS``), then by what is opened most (``TREND``). Without the store the
+        release's own history and trends serve (``NO_STORE``).
         """
         with stage("history"):
             activities, answered = None, True
@@ -183,17 +195,27 @@ class Scorer:
         trends: dict[str, NDArray[np.float32]],
         opened: NDArray[np.float64],
     ) -> Scored:
-        """What is opened most lately among the pages that may be shown."""
+        """Pages of the associate's list, then what is opened most lately, of what may be shown."""
         value = np.where(allowed, trends[_PLAIN] + 1e-6 * (1 + trends["popularity"]), 0)
+        source = np.full(value.shape, SOURCES.index(_PLAIN), np.int32)
+        listed = np.zeros(len(value), bool)
+        if self._lists is not None:
+            for i, associate in enumerate(asked.requests.associate_id.tolist()):
+                pages = self._lists(self._catalogue.find(associate))
+                pages = pages[allowed[i, pages]]
+                value[i, pages] = value[i].max() + np.arange(len(pages), 0, -1)
+                source[i, pages], listed[i] = SOURCES.index(_LISTED), len(pages) > 0
         best, score = top(value, min(MOST_ITEMS + MOST_EXCLUDED, value.shape[1]))
         row, place = np.nonzero(score > 0)
+        page = best[row, place].astype(np.int32)
         return Scored(
             asked,
             row.astype(np.int32),
-            best[row, place].astype(np.int32),
-            np.full(len(row), SOURCES.index(_PLAIN), np.int32),
+            page,
+            source[row, page],
             score[row, place],
             TREND,
             trends,
             opened,
+            listed=listed,
         )

@@ -89,7 +89,9 @@ class Service:
         """Let the metrics say which release answers."""
         engine = self.engine
         created = engine.release.manifest.created.timestamp()
-        release_loaded(engine.name, created, engine.last_event, engine.pages)
+        release_loaded(
+            engine.name, created, engine.last_event, engine.pages, engine.associates, engine.listed
+        )
 
     def stop(self) -> None:
         """Write what waits to be recorded, leave a checkpoint, let go of the store."""

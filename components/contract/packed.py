@@ -133,17 +133,35 @@ def read(folder: Path | str) -> tuple[NDArray[np.str_], Iterator[Block]]:
     DataError
         The folder holds no lists.
     """
+    pages, ids = names(folder)
+    return pages, _blocks(folder, ids) if holds_lists(folder) else iter(())
+
+
+def names(folder: Path | str) -> tuple[NDArray[np.str_], pl.Series]:
+    """Ids of the pages and the associates, by row.
+
+    Raises
+    ------
+    DataError
+        The folder holds no lists.
+    """
     folder = Path(folder)
     try:
         pages = text(pl.read_parquet(folder / "pages.parquet")[c.PAGE_ID])
         ids = pl.read_parquet(folder / "associates.parquet")[c.ASSOCIATE_ID]
     except OSError as error:
         raise DataError(f"{folder} holds no lists: {error}") from error
-    return pages, _blocks(folder, ids) if holds_lists(folder) else iter(())
+    return pages, ids
 
 
-def _blocks(folder: Path, ids: pl.Series) -> Iterator[Block]:
-    page, score = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("page", "score"))
+def arrays(folder: Path | str) -> tuple[Rows, NDArray[np.float16]]:
+    """Pages and scores of all lists, (N, K), read from their files only where they are looked at."""
+    page, score = (np.load(Path(folder) / f"{name}.npy", mmap_mode="r") for name in ("page", "score"))
+    return page, score
+
+
+def _blocks(folder: Path | str, ids: pl.Series) -> Iterator[Block]:
+    page, score = arrays(folder)
     for at in range(0, len(ids), _BLOCK):
         rows = slice(at, at + _BLOCK)
         yield Block(ids[rows].to_list(), np.asarray(page[rows]), np.asarray(score[rows]))

@@ -97,11 +97,12 @@ def test_answers_are_counted():
 
 
 def test_the_release_that_answers_is_the_only_one_with_an_age():
-    metrics.release_loaded("M1", 10.0, 5.0, 80)
-    metrics.release_loaded("M2", 20.0, 6.0, 90)
+    metrics.release_loaded("M1", 10.0, 5.0, 80, 7, 7)
+    metrics.release_loaded("M2", 20.0, 6.0, 90, 8, 6)
     assert REGISTRY.get_sample_value("waymark_release_created_timestamp_seconds", {"release": "M1"}) is None
     assert value("waymark_release_created_timestamp_seconds", release="M2") == 20
     assert (value("waymark_release_last_event_timestamp_seconds"), value("waymark_pages")) == (6, 90)
+    assert (value("waymark_associates"), value("waymark_listed_associates")) == (8, 6)
 
 
 def test_calls_to_the_store_are_timed(tmp_path):

@@ -10,6 +10,7 @@ export const FALLBACKS = {
   cold_start: "Nothing is known of this associate yet: the list rests on role, shift and what is popular.",
   no_store: "The store is away: what happened since the release is not seen.",
   blended: "Time was short: ordered by the sources, without the ranker.",
+  lists: "Time had run out: a list that was made with the release.",
   trend: "Time had run out: what is opened most.",
 };
 export const capital = text => text ? text[0].toUpperCase() + text.slice(1) : text;

@@ -43,7 +43,7 @@ function shares(title, counts, words) {
     rows.length ? rows.map(([name, value]) => h("div", { class: "bar", vars: { share: (value / all).toFixed(3) } }, h("span", null, words[name] ?? name), h("i"), h("b", null, value.toLocaleString("en-GB")))) : h("p", { class: "faint" }, "Nothing yet."));
 }
 
-const HOW = { none: "full answers", cold_start: "cold starts", no_store: "without the store", blended: "without the ranker", trend: "by trend alone" };
+const HOW = { none: "full answers", cold_start: "cold starts", no_store: "without the store", blended: "without the ranker", lists: "from precomputed lists", trend: "by trend alone" };
 const OUTCOMES = { new: "new", repeated: "known already", rejected: "rejected" };
 const KINDS = { impression: "answers seen", view: "answers opened", complete: "answers completed" };
 
