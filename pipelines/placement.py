@@ -124,6 +124,7 @@ NEEDS = {
     "ranker": Needs("4", "16Gi", 12, gpu=True),
     "evaluate": Needs("2", "8Gi", 4, cached=False, home=True),
     "lists": Needs("2", "4Gi", 4),
+    "embedding-map": Needs("1", "4Gi", 1),
     "smoke": Needs("1", "8Gi", 1),
     "gate": Needs("100m", "1Gi", 0.5, retries=0, cached=False, home=True, webhook=True),
     "release": Needs("1", "4Gi", 2, cached=False, home=True),

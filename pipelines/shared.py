@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from kfp import dsl
-from kfp.dsl import Artifact, Dataset, Input, Model, PipelineTask
+from kfp.dsl import HTML, Artifact, Dataset, Input, Model, PipelineTask
 
 from components.candidates.component import candidates
 from components.configure.component import configure
 from components.content_similarity.component import content_similarity
 from components.contract.columns import EVERYTHING, HOLDOUT, TRAIN
-from components.evaluate.component import evaluate, gate, smoke
+from components.evaluate.component import embedding_map, evaluate, gate, smoke
 from components.ingest.component import ingest
 from components.lists.component import lists
 from components.neighbours.component import neighbours
@@ -42,6 +42,7 @@ class Prepared(NamedTuple):
 
     dataset: Dataset
     statistics: Artifact
+    report: HTML
     settings: dict[str, Any]
 
 
@@ -63,6 +64,7 @@ class Judged(NamedTuple):
     """Figures on the holdout."""
 
     evaluation: Artifact
+    report: HTML
 
 
 class Ranker(NamedTuple):
@@ -85,6 +87,7 @@ def prepare(data: str, home: str, settings: dict[str, Any], date: str, beam_runn
     return Prepared(
         dataset=dataset.outputs["dataset"],
         statistics=checked.outputs["statistics"],
+        report=checked.outputs["report"],
         settings=configured.output,
     )
 
@@ -170,7 +173,7 @@ def judge(
             settings=settings,
         )
     )
-    return Judged(evaluation=measured.outputs["evaluation"])
+    return Judged(evaluation=measured.outputs["evaluation"], report=measured.outputs["report"])
 
 
 @dsl.pipeline(name="deliver", description="Try, compare with the current release; if good enough, release.")
@@ -186,6 +189,8 @@ def deliver(
     ranker: Input[Model],
     evaluation: Input[Artifact],
     statistics: Input[Artifact],
+    evaluation_report: Input[HTML],
+    validation_report: Input[HTML],
     kind: str,
     home: str,
     settings: dict[str, Any],
@@ -203,6 +208,15 @@ def deliver(
             two_tower=two_tower,
             trending=trend.outputs["model"],
             ranker=ranker,
+            settings=settings,
+        )
+    )
+    drawn = place(
+        embedding_map(
+            dataset=dataset,
+            skip_gram=skip_gram,
+            content_similarity=content,
+            two_tower=two_tower,
             settings=settings,
         )
     )
@@ -224,6 +238,9 @@ def deliver(
             lists=listed.outputs["lists"],
             evaluation=evaluation,
             statistics=statistics,
+            evaluation_report=evaluation_report,
+            validation_report=validation_report,
+            embeddings_report=drawn.outputs["report"],
             verdict=verdict.outputs["verdict"],
             kind=kind,
             run_id=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
@@ -319,6 +336,8 @@ def finish(
         ranker=ranker,
         evaluation=measured.outputs["evaluation"],
         statistics=prepared.outputs["statistics"],
+        evaluation_report=measured.outputs["report"],
+        validation_report=prepared.outputs["report"],
         kind=kind,
         home=home,
         settings=chosen,

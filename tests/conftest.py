@@ -27,6 +27,7 @@ def small_academy(tmp_path_factory) -> Path:
 def _run_steps(data: Path, root: Path, settings: dict) -> Path:
     from components.candidates import step as candidates
     from components.content_similarity import step as content_similarity
+    from components.evaluate import embeddings
     from components.evaluate import step as evaluate
     from components.ingest import step as ingest
     from components.neighbours import step as neighbours
@@ -60,17 +61,21 @@ def _run_steps(data: Path, root: Path, settings: dict) -> Path:
     evaluate.run(
         dataset, work / "holdout", work / "ranker", None, work / "evaluation.json", work / "report.html"
     )
+    released = sources(3)
+    vectors = {name: released[name] for name in ("two_tower", "skip_gram", "content_similarity")}
+    embeddings.run(dataset, vectors, work / "embeddings.html")
     (work / "statistics").mkdir()
     (work / "statistics" / "none.json").write_text(json.dumps({}))
     release.run(
         home,
         kind="bootstrap",
         dataset=dataset,
-        sources=sources(3),
+        sources=released,
         holdout={name: work / "2" / name for name in ("skip_gram", "two_tower")},
         ranker=work / "ranker",
         evaluation=work / "evaluation.json",
         statistics=work / "statistics",
+        reports={"evaluation": work / "report.html", "embeddings": work / "embeddings.html"},
         settings=settings,
     )
     return root

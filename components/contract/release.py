@@ -7,7 +7,7 @@
         manifest.json                    checksums, figures, lineage
         pages.parquet associates.parquet interactions.parquet completions.parquet
         page_days.parquet meta.json
-        sources/<source>/ holdout/<source>/ ranker/ statistics/ evaluation.json
+        sources/<source>/ holdout/<source>/ ranker/ statistics/ evaluation.json reports/<kind>.html
         lists/                           where the pipelines ran with lists.size set
 
 A release folder is complete or absent, and never changes. The tables at its root are a

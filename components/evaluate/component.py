@@ -86,6 +86,38 @@ def smoke(
 
 
 @dsl.component(base_image=LIGHT, install_kfp_package=False)
+def embedding_map(
+    dataset: dsl.Input[dsl.Dataset],
+    skip_gram: dsl.Input[dsl.Model],
+    content_similarity: dsl.Input[dsl.Model],
+    two_tower: dsl.Input[dsl.Model],
+    settings: dict[str, Any],
+    report: dsl.Output[dsl.HTML],
+    metrics: dsl.Output[dsl.Metrics],
+) -> None:
+    """Draw the pages as the sources that learn vectors see them.
+
+    Args:
+        dataset: The preprocessed log.
+        skip_gram: Page embeddings of sessions.
+        content_similarity: Vectors of texts.
+        two_tower: Retrieval model.
+        settings: Settings of all steps; none is read.
+        report: A map of each.
+        metrics: How often a page's neighbours are of its topic.
+    """
+    from components.evaluate.embeddings import run
+
+    sources = {
+        "two_tower": two_tower.path,
+        "skip_gram": skip_gram.path,
+        "content_similarity": content_similarity.path,
+    }
+    for name, value in run(dataset.path, sources, report.path, settings).items():
+        metrics.log_metric(name, value)
+
+
+@dsl.component(base_image=LIGHT, install_kfp_package=False)
 def gate(
     evaluation: dsl.Input[dsl.Artifact],
     latency: dsl.Input[dsl.Artifact],

@@ -14,7 +14,8 @@ from components.contract.examples import Examples
 from components.contract.features import NUMERIC
 from components.contract.ranking import Ranker
 from components.evaluate import metrics as m
-from components.evaluate.champion import compare
+from components.evaluate.champion import EVERYBODY, compare
+from components.evaluate.sources import additions, overlap
 
 K = 10
 CHAMPION = "champion"
@@ -97,14 +98,17 @@ def evaluate(
     -------
     evaluation : dict
         ``two_stage``, ``blend`` (fused ranks without a ranker), ``sources``, ``others``,
-        ``cohorts``, ``calibration`` and, where ``others`` holds a champion, ``against_champion``.
+        ``cohorts``, ``gain_over_best_source``, ``calibration``, ``overlap`` and ``additions`` of the
+        sources and, where ``others`` holds a champion, ``against_champion``.
     tops : dict of str to array of int32, shape (B, 10)
         The pages shown by the two stages ("two_stage"), by the blend and by each source.
     probability : array of float32, shape (N,)
     """
     probability = ranker_scores(ranker, examples)
     beside = {name: ranker_scores(other, examples) for name, other in (others or {}).items()}
-    return *judge_scores(examples, pages, probability, beside), probability
+    found, tops = judge_scores(examples, pages, probability, beside)
+    found["additions"] = additions(examples, ranker.bind(examples.values), pages)
+    return found, tops, probability
 
 
 def judge_scores(
@@ -153,6 +157,12 @@ def judge_scores(
             associate,
         ) | {"coverage": _coverage(tops[name], pages)}
     best = max(sources, key=lambda name: sources[name]["ndcg"])
+    column = examples.sources.index(best)
+    gain = m.ndcg(better, ties, K) - m.ndcg(
+        examples.source_better[:, column].astype(np.int64),
+        examples.source_ties[:, column].astype(np.int64),
+        K,
+    )
     set_beside, against = {}, {}
     for name, scores in (others or {}).items():
         found = m.positions(scores, row, label, n, missed)
@@ -174,9 +184,20 @@ def judge_scores(
         "others": set_beside,
         "against_champion": against,
         "cohorts": by_cohort(better, ties),
+        "gain_over_best_source": {
+            name: _interval(gain[at], associate[at])
+            for name, at in {EVERYBODY: np.ones(n, bool), **masks}.items()
+        },
+        "overlap": np.nan_to_num(overlap(examples.source_top)).round(4).tolist(),
         "calibration": table,
     }
     return evaluation, tops
+
+
+def _interval(values: NDArray[np.float64], associate: NDArray[np.str_]) -> dict[str, Any]:
+    """Mean and its 95 % interval."""
+    interval = [round(x, 4) for x in m.bootstrap(values, associate)]
+    return {"requests": len(values), "gain": _mean(values), "interval": interval}
 
 
 def cohort_masks(examples: Examples) -> dict[str, NDArray[np.bool_]]:

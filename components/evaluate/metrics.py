@@ -169,3 +169,24 @@ def bootstrap(
     means = (weights @ total) / np.maximum(weights @ count, 1)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
+
+
+def wilson(hits: int, count: int) -> tuple[float, float]:
+    """95 % interval of a share.
+
+    Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 1927.
+
+    Examples
+    --------
+    >>> [round(bound, 3) for bound in wilson(5, 10)]
+    [0.237, 0.763]
+    >>> wilson(0, 0)
+    (0.0, 1.0)
+    """
+    if count == 0:
+        return 0.0, 1.0
+    z = 1.959964
+    share, wide = hits / count, z * z / count
+    middle = (share + wide / 2) / (1 + wide)
+    half = z * np.sqrt(share * (1 - share) / count + wide / 4 / count) / (1 + wide)
+    return float(max(middle - half, 0)), float(min(middle + half, 1))

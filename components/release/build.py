@@ -101,6 +101,7 @@ def build_release(
     statistics: Path | str,
     history: int,
     lists: Path | str | None = None,
+    reports: Mapping[str, Path | str] | None = None,
     settings: Mapping[str, Any] | None = None,
     run: str = "",
     inherited: Mapping[str, str] | None = None,
@@ -125,6 +126,8 @@ def build_release(
         Interactions kept for each associate.
     lists : Path or str, optional
         Packed lists; a folder without any is left out.
+    reports : mapping, optional
+        HTML files by kind; they become ``reports/<kind>.html``.
     settings : mapping, optional
         The run's settings: the server retrieves with the ones that the ranker was trained with.
     run : str
@@ -159,6 +162,9 @@ def build_release(
         if lists is not None and holds_lists(lists):
             _place(Path(lists), folder / "lists")
         shutil.copyfile(report, folder / "evaluation.json")
+        for kind_of_report, path in (reports or {}).items():
+            (folder / "reports").mkdir(exist_ok=True)
+            shutil.copyfile(path, folder / "reports" / f"{kind_of_report}.html")
         (folder / "settings.json").write_text(json.dumps(dict(settings or {}), indent=1))
 
     span = data.meta.get("span") or [0.0, 0.0]

@@ -22,6 +22,9 @@ def release(
     lists: dsl.Input[dsl.Artifact],
     evaluation: dsl.Input[dsl.Artifact],
     statistics: dsl.Input[dsl.Artifact],
+    evaluation_report: dsl.Input[dsl.HTML],
+    validation_report: dsl.Input[dsl.HTML],
+    embeddings_report: dsl.Input[dsl.HTML],
     verdict: dsl.Input[dsl.Artifact],
     kind: str,
     run_id: str,
@@ -45,6 +48,9 @@ def release(
         lists: Precomputed lists for a store to hold; left out where lists.size is 0.
         evaluation: Report on the holdout, kept in the release.
         statistics: Statistics of the data, the next run's drift baseline.
+        evaluation_report: The evaluation as a page; the release keeps it for the portal.
+        validation_report: The same of the data.
+        embeddings_report: The same of the page vectors.
         verdict: The gate's; a run that is held back does not come here.
         kind: Pipeline that builds the release: bootstrap, daily, weekly or monthly.
         run_id: Pipeline run, for the lineage.
@@ -74,6 +80,11 @@ def release(
         evaluation=evaluation.path,
         statistics=statistics.path,
         lists=lists.path,
+        reports={
+            "evaluation": evaluation_report.path,
+            "validation": validation_report.path,
+            "embeddings": embeddings_report.path,
+        },
         run_id=run_id,
         inherited=taken,
         settings=settings,

@@ -37,6 +37,7 @@ def run(
     evaluation: Path | str,
     statistics: Path | str,
     lists: Path | str | None = None,
+    reports: Mapping[str, Path | str] | None = None,
     run_id: str = "",
     inherited: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -49,7 +50,7 @@ def run(
     ----------
     home : Path or str
         Folder of all releases.
-    kind, dataset, sources, holdout, ranker, evaluation, statistics, lists, inherited
+    kind, dataset, sources, holdout, ranker, evaluation, statistics, lists, reports, inherited
         See :func:`~components.release.build.build_release`.
     run_id : str
         Pipeline run, for the lineage.
@@ -74,6 +75,7 @@ def run(
         statistics=statistics,
         history=chosen.history,
         lists=lists,
+        reports=reports,
         settings=settings,
         run=run_id,
         inherited=inherited,

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from components.contract import columns as c
+from components.contract.report import page
 from components.validate.findings import Finding
 from components.validate.statistics import BIN, counted
 
@@ -19,26 +20,16 @@ _GRADES = {"stop": "pauses", "warn": "warns"}
 _WIDTH, _HEIGHT = 240, 56
 _TIMES = ("timestamp", "published_at", "updated_at", "hired_at")
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1c2430; --soft: #66707f; --line: #d9dee6; --ground: #fff;
-  --bar: #3d6fb5; --before: #c98a1b; --stop: #b3261e; --warn: #9a6700; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ee; --soft: #9aa4b2; --line: #333b47;
-  --ground: #14181e; --bar: #7aa7e8; --before: #e0b050; --stop: #ff897d; --warn: #e3b341; } }
-body { font: 14px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--ground);
-  max-width: 1100px; margin: 24px auto; padding: 0 16px; }
-h1 { font-size: 22px; } h2 { font-size: 17px; margin-top: 32px; }
-h3 { font-size: 13px; margin: 0 0 4px; overflow-wrap: anywhere; }
-p, small { color: var(--soft); margin: 4px 0; }
-table { border-collapse: collapse; width: 100%; }
-td, th { text-align: left; vertical-align: top; padding: 6px 12px 6px 0;
-  border-bottom: 1px solid var(--line); }
-.stop { color: var(--stop); font-weight: 600; } .warn { color: var(--warn); font-weight: 600; }
-.known { color: var(--soft); } code, pre { font-size: 12px; overflow-wrap: anywhere; white-space: pre-wrap; }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(264px, 1fr)); gap: 12px; }
-.card { border: 1px solid var(--line); border-radius: 6px; padding: 10px 12px; }
-svg { display: block; width: 100%; } rect { fill: var(--bar); } .mark { fill: var(--before); }
-.row { display: grid; grid-template-columns: 1fr 90px 44px; gap: 6px; align-items: center; font-size: 12px; }
-.row span:first-child { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.row span:last-child { text-align: right; color: var(--soft); }
+h3 { font-size: 13px; margin: 0 0 4px; overflow-wrap: anywhere }
+.card p { margin: 4px 0; font-size: 13px } td, th { text-align: left; vertical-align: top }
+.stop { color: var(--bad); font-weight: 600 } .warn { color: var(--warn); font-weight: 600 }
+.known { color: var(--faint) } code { overflow-wrap: anywhere; white-space: pre-wrap }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(264px, 1fr)); gap: 12px }
+.card { border: 1px solid var(--line); border-radius: 6px; padding: 10px 12px }
+svg { display: block; width: 100% } rect { fill: var(--main) } .mark { fill: var(--warn) }
+.row { display: grid; grid-template-columns: 1fr 90px 44px; gap: 6px; align-items: center; font-size: 12px }
+.row span:first-child { overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
+.row span:last-child { text-align: right; color: var(--faint) }
 """
 
 
@@ -66,7 +57,6 @@ def render(
         Ingest's report.
     """
     parts = [
-        "<h1>Validation of the tables</h1>",
         _findings(findings),
         _proposals(proposals),
         _quarantine(ingested),
@@ -77,7 +67,8 @@ def render(
         every = max(1, -(-days.height // 366))
         drawn = days.group_by_dynamic("day", every=f"{every}d").agg(pl.col("events").sum())
         unit = "day" if every == 1 else f"{every} days"
-        parts.append(f"<h2>Events by {unit}</h2><p>{span}</p>{_bars(drawn['events'].to_list(), 1068, 90)}")
+        parts.append(f"<h2>Events by {unit}</h2><p>{span}</p>")
+        parts.append(_bars(drawn["events"].to_list(), 1068, 90, f"Events by {unit}"))
     for table, found in statistics.items():
         dataset = found.datasets[0]
         before = {_name(f): f for f in baseline[table].datasets[0].features} if table in baseline else {}
@@ -89,11 +80,7 @@ def render(
         parts.append(f'<div class="cards">{"".join(cards)}</div>')
     if baseline:
         parts.append("<p>Marks beside bars: the share when the current release was built.</p>")
-    body = "\n".join(parts)
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Validation</title>'
-        f"<style>{_STYLE}</style></head><body>{body}</body></html>"
-    )
+    return page("Validation of the tables", *parts, style=_STYLE)
 
 
 def _findings(findings: Sequence[Finding]) -> str:
@@ -150,11 +137,12 @@ def _card(feature: Any, before: Any | None, rows: int) -> str:
     elif kind == "num_stats":
         shown = _time if _name(feature) in _TIMES else _number
         notes.append(f"{shown(numbers.min)} to {shown(numbers.max)}, median {shown(numbers.median)}")
-        drawing = _bars(_histogram(numbers), _WIDTH, _HEIGHT)
+        drawing = _bars(_histogram(numbers), _WIDTH, _HEIGHT, f"Distribution of {_name(feature)}")
     elif kind == "string_stats":
         notes.append(f"{numbers.unique:,} different")
         if _name(feature).endswith(BIN):
-            drawing = _bars([share for _, share in sorted(_shares(feature).items())], _WIDTH, _HEIGHT)
+            hours = [share for _, share in sorted(_shares(feature).items())]
+            drawing = _bars(hours, _WIDTH, _HEIGHT, "Share of each hour of the day")
         else:
             # A column of identifiers has no words worth listing.
             drawing = "" if numbers.unique > there / 2 else _words(feature, before)
@@ -184,13 +172,14 @@ def _words(feature: Any, before: Any | None) -> str:
         mark = f'<rect class="mark" x="{old[word] * 90:.1f}" width="2" height="10"/>' if word in old else ""
         rows.append(
             f'<div class="row"><span title="{escape(word)}">{escape(word[:60])}</span>'
-            f'<svg viewBox="0 0 92 10"><rect width="{share * 90:.1f}" height="10"/>{mark}</svg>'
+            '<svg viewBox="0 0 92 10" aria-hidden="true">'
+            f'<rect width="{share * 90:.1f}" height="10"/>{mark}</svg>'
             f"<span>{share:.1%}</span></div>"
         )
     return "".join(rows)
 
 
-def _bars(heights: Iterable[float], width: int, height: int) -> str:
+def _bars(heights: Iterable[float], width: int, height: int, label: str) -> str:
     values = list(heights)
     if not values:
         return ""
@@ -200,7 +189,8 @@ def _bars(heights: Iterable[float], width: int, height: int) -> str:
         f'width="{step * 0.86:.1f}" height="{value / top * height:.1f}"/>'
         for place, value in enumerate(values)
     )
-    return f'<svg viewBox="0 0 {width} {height}" role="img">{rects}</svg>'
+    named = f'role="img" aria-label="{escape(label)}"'
+    return f'<svg viewBox="0 0 {width} {height}" {named}>{rects}</svg>'
 
 
 def _number(value: float) -> str:

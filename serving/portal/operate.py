@@ -87,7 +87,7 @@ def routes(service: Service, browsers: Browsers, home: Path | None) -> APIRouter
         summary="A report of a release",
         response_class=HTMLResponse,
     )
-    def report(name: Name, kind: Literal["evaluation", "validation"]) -> HTMLResponse:
+    def report(name: Name, kind: Literal["evaluation", "validation", "embeddings"]) -> HTMLResponse:
         body = releases().report(name, kind)
         return HTMLResponse(body, headers={"Content-Security-Policy": _REPORT_POLICY})
 

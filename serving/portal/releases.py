@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from components.contract.release import Release, is_name
 from serving.errors import RequestError
 from serving.portal.models import Findings, Published, ReleaseDetail, ReleaseLineage, ReleaseSummary
 
-# Where a release keeps its reports, and the task of a local run that makes each.
-REPORTS = {"evaluation": "evaluate", "validation": "validate"}
+# Kinds of reports that a release may hold.
+REPORTS = ("evaluation", "validation", "embeddings")
 
 
 class Shelf:
@@ -107,18 +106,10 @@ class Shelf:
         except ReleaseError as error:
             raise RequestError("no such release", 404) from error
 
-    def _report(self, release: Release, kind: str) -> Path | None:
-        """The report in the release or, beside it, in the folder of the local run that made it."""
-        if kind not in REPORTS:
-            return None
-        inside = release.root / "reports" / f"{kind}.html"
-        if inside.is_file():
-            return inside
-        run = release.manifest.lineage.run
-        if not run or Path(run).name != run:
-            return None
-        outputs = (self._home / "runs").glob(f"*/artifacts/{glob.escape(run)}/{REPORTS[kind]}/report")
-        return next((path for path in outputs if path.is_file()), None)
+    @staticmethod
+    def _report(release: Release, kind: str) -> Path | None:
+        path = release.root / "reports" / f"{kind}.html"
+        return path if kind in REPORTS and path.is_file() else None
 
 
 def _summary(release: Release, current: str | None, serving: str) -> dict[str, Any]:

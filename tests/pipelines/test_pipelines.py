@@ -99,7 +99,7 @@ def test_steps(compiled):
         name: sorted(function(ir, step.component) for step in steps(ir)) for name, ir in compiled.items()
     }
     common = ["configure", "ingest", "validate", "preprocess", "content_similarity", "evaluate", "gate"]
-    common += ["trending", "lists", "smoke", "release"]
+    common += ["trending", "lists", "smoke", "embedding_map", "release"]
     full = [
         *common,
         *COUNTS,
@@ -144,6 +144,21 @@ def test_what_is_released_is_what_was_tried(compiled, name):
     assert tried == {part: released[part] for part in tried}
     assert {"ranker", "trending", "dataset", "content_similarity", *COUNTS, *VECTORS} == set(tried)
     assert origins(compiled[name], "gate")["latency"] == ("smoke", None)
+
+
+@pytest.mark.parametrize("name", [name for name in PipelineName if name is not PipelineName.tune])
+def test_reports_are_shown_in_the_ui_and_kept_in_the_release(compiled, name):
+    ir = compiled[name]
+    released = origins(ir, "release")
+    makers = {"evaluation": "evaluate", "validation": "validate", "embeddings": "embedding_map"}
+    assert {kind: released[f"{kind}_report"] for kind in makers} == {k: (m, None) for k, m in makers.items()}
+    # The map is of the vectors that are released.
+    drawn = origins(ir, "embedding_map")
+    assert drawn == {part: released[part] for part in ("dataset", "content_similarity", *VECTORS)}
+    for made, _, component in tasks(ir):
+        if made in makers.values():
+            kind = component["outputDefinitions"]["artifacts"]["report"]["artifactType"]["schemaTitle"]
+            assert kind == "system.HTML"
 
 
 @pytest.mark.parametrize("name", ["daily_candidates", "weekly_embeddings", "monthly_ranker"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Iterator
 from html import escape
@@ -16,16 +15,12 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import Study
 from optuna.trial import TrialState
 
+from components.contract.report import page, picture, table
 from components.ranker.tuning.space import SPACE
 from components.ranker.tuning.study import Best
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse } th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd }
-th { text-align: left } td { text-align: right; font-variant-numeric: tabular-nums }
-td:first-child { text-align: left } pre { background: #f4f4f4; padding: 1rem }
-svg { max-width: 100%; height: auto }
-"""
+# optuna's pictures bring colours of their own, for a white ground.
+_STYLE = "figure { background: #fff }"
 # A slice plot is readable with this many parameters side by side.
 _SLICES = 4
 # Importances need trials enough to tell the better from the others.
@@ -60,23 +55,15 @@ def render(study: Study, best: Best) -> str:
     ]
     mattered = [[name, f"{value:.3f}"] for name, value in importances(study).items()]
     parts = [
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>Tuning</title><style>{_STYLE}</style>",
-        f"<h1>Tuning</h1><p>{escape(summary)}</p>",
-        _table(titles, rows),
+        f"<p>{escape(summary)}</p>",
+        table(titles, rows),
         f"<h2>Settings</h2><pre>{escape(yaml.safe_dump(best.settings, sort_keys=False))}</pre>",
         "<h2>What mattered</h2>",
-        _table(("setting", "importance"), mattered) if mattered else "<p>Too few trials to say.</p>",
+        table(("setting", "importance"), mattered) if mattered else "<p>Too few trials to say.</p>",
         "<h2>The search</h2>",
         *_pictures(study),
-        "</html>",
     ]
-    return "\n".join(parts)
-
-
-def _table(titles: tuple[str, ...], rows: list[list[str]]) -> str:
-    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return page("Tuning", *parts, style=_STYLE)
 
 
 def _pictures(study: Study) -> Iterator[str]:
@@ -86,14 +73,13 @@ def _pictures(study: Study) -> Iterator[str]:
     names = list(SPACE)
     with warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": "tune", "savefig.bbox": "tight"}):
         warnings.simplefilter("ignore", ExperimentalWarning)
-        yield _svg(plot_optimization_history(study, target_name=label).figure)
+        yield _picture(plot_optimization_history(study, target_name=label).figure, "How the search went")
         for start in range(0, len(names), _SLICES):
             axes = plot_slice(study, names[start : start + _SLICES], target_name=label)
-            yield _svg(np.asarray(axes).flat[0].figure)
+            shown = ", ".join(names[start : start + _SLICES])
+            yield _picture(np.asarray(axes).flat[0].figure, f"Trials by {shown}")
 
 
-def _svg(figure: Any) -> str:
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
+def _picture(figure: Any, label: str) -> str:
     mpl.pyplot.close(figure)
-    return text.getvalue()[text.getvalue().index("<svg") :]
+    return picture(figure, label)

@@ -120,6 +120,22 @@ def test_sources_and_lift(made, judged):
     assert found["lift_over_best_source"] == pytest.approx(found["two_stage"]["ndcg"] / best, abs=1e-4)
 
 
+def test_the_gain_of_a_cohort_is_the_difference_of_its_requests(made, judged):
+    examples, _ = made
+    found = judged[0]
+    alone = found["sources"][found["best_source"]]["ndcg"]
+    everybody = found["gain_over_best_source"]["everybody"]
+    assert everybody["gain"] == pytest.approx(found["two_stage"]["ndcg"] - alone, abs=2e-4)
+    column = examples.sources.index(found["best_source"])
+    for name, mask in cohort_masks(examples).items():
+        gain = found["gain_over_best_source"][name]
+        better = examples.source_better[mask, column]
+        alone = np.where(better < 10, 1 / np.log2(better + 2), 0).mean()
+        assert gain["gain"] == pytest.approx(found["cohorts"][name]["ndcg"] - alone, abs=2e-4)
+        assert gain["interval"][0] < gain["gain"] < gain["interval"][1]
+        assert gain["requests"] == mask.sum()
+
+
 def test_others_are_judged_on_the_same_requests(judged):
     found, _, _ = judged
     same = ("requests", "hr", "hr_interval", "ndcg", "ndcg_interval", "mrr", "auc")
@@ -203,7 +219,11 @@ def test_report_shows_the_figures(made, judged):
         assert name in page.replace("_", " "), name
     assert f"<td>{found['two_stage']['ndcg']:.4f}</td>" in page
     assert f"{found['lift_over_best_source']:.2f} times" in page
-    assert page.count("<svg") == page.count("</svg>") == 2
+    assert page.count("<svg") == page.count("</svg>") == 4
+    for name, added in found["additions"].items():
+        assert f"<td>{name.replace('_', ' ')}</td>" in page
+        assert f"<td>{added['lost']:.4f}</td>" in page
+    assert page.count("--share:") == len(found["sources"]) ** 2
 
 
 def test_short_lists_are_counted(made):

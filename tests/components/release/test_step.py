@@ -73,6 +73,8 @@ def parts(tmp_path):
     (folder / "statistics").mkdir()
     (folder / "statistics" / "events.pb").write_bytes(b"\x00")
     (folder / "evaluation").write_text(json.dumps({"two_stage": {"ndcg": 0.31, "roles": {}}}))
+    for kind in ("evaluation", "validation", "embeddings"):
+        (folder / f"{kind}_report").write_text(f"<p>{kind}</p>")
     return {
         "dataset": folder / "dataset",
         "sources": {name: folder / name for name in SOURCES},
@@ -80,6 +82,7 @@ def parts(tmp_path):
         "ranker": folder / "ranker",
         "evaluation": folder / "evaluation",
         "statistics": folder / "statistics",
+        "reports": {kind: folder / f"{kind}_report" for kind in ("evaluation", "validation", "embeddings")},
     }
 
 
@@ -97,6 +100,9 @@ def test_release_holds_every_part_and_becomes_current(tmp_path, parts, monkeypat
     assert (made.ranker / "inner" / "weights.npz").read_text() == "ranker"
     assert (made.statistics / "events.pb").read_bytes() == b"\x00"
     assert json.loads(made.evaluation.read_text())["two_stage"]["ndcg"] == 0.31
+    for kind in ("evaluation", "validation", "embeddings"):
+        assert made.part(f"reports/{kind}.html").read_text() == f"<p>{kind}</p>"
+        assert f"reports/{kind}.html" in made.manifest.files
     tables = Dataset.load(made.root)
     assert tables.interactions.height == 4
     assert tables.meta["sources"] == {"events": "f00d"}
@@ -249,6 +255,7 @@ def test_components_hand_over_paths_and_record_what_was_inherited(tmp_path, part
         "dataset": artifact(dsl.Dataset, parts["dataset"]),
         "evaluation": artifact(dsl.Artifact, parts["evaluation"]),
         "statistics": artifact(dsl.Artifact, parts["statistics"]),
+        **{f"{kind}_report": artifact(dsl.HTML, path) for kind, path in parts["reports"].items()},
         "verdict": dsl.Artifact(),
         "home": home,
         "settings": {},

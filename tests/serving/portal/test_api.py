@@ -178,15 +178,3 @@ def test_without_home_and_store_their_parts_say_so(home):
         assert answer.json()["error"].startswith("this server has")
     assert client.get("/v1/metrics").json()["store_down"] is None
     service.stop()
-
-
-def test_reports_of_a_local_run_are_found_beside_the_release(home, tmp_path):
-    copy = copy_home(home, tmp_path / "home")
-    name = next_release(copy).name
-    client, service = client_of(copy, load(copy), None)
-    assert client.get(f"/v1/releases/{name}").json()["reports"] == []
-    report = copy / "runs" / "daily-1" / "artifacts" / "run-2" / "evaluate" / "report"
-    report.parent.mkdir(parents=True)
-    report.write_text("<p>found</p>")
-    assert client.get(f"/v1/releases/{name}/reports/evaluation").text == "<p>found</p>"
-    service.stop()

@@ -2,13 +2,15 @@
 import { get, id, token } from "../api.js";
 import { h, icon } from "../dom.js";
 import { empty, failure, toast } from "../shell.js";
-import { capital, count, day, figure, stamp } from "../words.js";
+import { count, day, figure, stamp } from "../words.js";
 import { table } from "./parts.js";
+
+const KINDS = { evaluation: "Evaluation report", validation: "Validation report", embeddings: "Map of the pages" };
 
 /** Opens a report. It is of no origin there: the server sends it into a sandbox. With a token it is saved instead. */
 export function openReport(release, kind) {
   const path = `/v1/releases/${id(release)}/reports/${kind}`;
-  if (!token.get()) return h("a", { class: "button low", href: path, target: "_blank", rel: "noopener" }, icon("file"), `${capital(kind)} report`);
+  if (!token.get()) return h("a", { class: "button low", href: path, target: "_blank", rel: "noopener" }, icon("file"), KINDS[kind]);
   return h("button", { class: "button low", type: "button", onclick: async () => {
     try {
       const answer = await fetch(path, { headers: { Authorization: `Bearer ${token.get()}` } });
@@ -17,7 +19,7 @@ export function openReport(release, kind) {
       link.click();
       URL.revokeObjectURL(link.href);
     } catch (error) { toast(error.message); }
-  } }, icon("file"), `Save the ${kind} report`);
+  } }, icon("file"), `Save: ${KINDS[kind]}`);
 }
 
 function findings(found) {
