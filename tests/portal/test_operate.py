@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from components.contract.release import current
+from tests.portal.test_everywhere import serious
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.slow
@@ -73,7 +74,8 @@ def test_reports_open_in_a_sandbox(two_releases, open_page):
     site, _, newer = two_releases
     page = open_page(f"{site.url}/operate#/quality")
     with page.expect_popup() as opened:
-        page.get_by_role("link", name="Evaluation report").click()
+        # The newest release's.
+        page.get_by_role("link", name="Evaluation report").first.click()
     report = opened.value
     expect(report.get_by_role("heading", name="How it did")).to_be_visible()
     policy = httpx.get(f"{site.url}/v1/releases/{newer}/reports/evaluation").headers[
@@ -81,6 +83,31 @@ def test_reports_open_in_a_sandbox(two_releases, open_page):
     ]
     assert policy.startswith("sandbox;")
     assert page.evaluate("window.x") is None
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("name", "heading", "pictures"),
+    [("Evaluation report", "What each source adds", 4), ("Map of the pages", "Two-tower", 3)],
+)
+def test_a_release_brings_its_reports(site, open_page, errors, name, heading, pictures, scheme):
+    page = open_page(f"{site.url}/operate#/quality", color_scheme=scheme)
+    page.context.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name=name).click()
+    report = opened.value
+    expect(report.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+    expect(report.get_by_role("img")).to_have_count(pictures)
+    answer = httpx.get(report.url)
+    assert len(answer.content) < 1_000_000
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("sandbox; default-src 'none'")
+    assert "script-src" not in policy
+    # In the sandbox no script runs, so axe reads the same text elsewhere.
+    elsewhere = open_page("about:blank", color_scheme=scheme)
+    elsewhere.set_content(answer.text)
+    assert serious(elsewhere) == []
+    assert elsewhere.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
 def test_why_this_associate_saw_this_page(site, open_page):

@@ -161,7 +161,7 @@ def test_publishing_moves_the_pointer_but_not_for_a_foreign_page(home, client, t
     }
     # Nobody watches the pointer here, so the engine stays.
     assert listed == {newer: (False, True), older: (True, False)}
-    assert mine.get(f"/v1/releases/{newer}").json()["reports"] == ["evaluation"]
+    assert mine.get(f"/v1/releases/{newer}").json()["reports"] == ["evaluation", "embeddings"]
     report = mine.get(f"/v1/releases/{newer}/reports/evaluation")
     assert report.text == "<p>well</p>"
     assert report.headers["content-security-policy"].startswith("sandbox;")
