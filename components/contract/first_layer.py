@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contract.kernels import pointer
+from components.contract.kernels import aligned, pointer, scratch
 
 _BLOCK_ROWS = 64
 
@@ -71,7 +71,7 @@ class FirstLayer:
         # Rows of whole registers.
         self._columns = -(-columns // 16) * 16
         self._arrays = [
-            np.ascontiguousarray(array, np.float32)
+            aligned(np.asarray(array, np.float32))
             for array in (
                 knot,
                 np.divide(1, gap, out=np.zeros_like(gap), where=gap > 0),
@@ -107,7 +107,6 @@ class FirstLayer:
         number, row = np.ascontiguousarray(number), np.ascontiguousarray(row)
         count = number.shape[1]
         hidden, logit = np.empty((count, self._units), np.float32), np.empty(count, np.float32)
-        work = np.empty((_BLOCK_ROWS + 2) * self._columns, np.float32)
         sizes = (count, self._fields, self._knots, len(row), self._units, self._vectors, self._columns)
         self._function(
             *map(ctypes.c_int64, sizes),
@@ -115,7 +114,7 @@ class FirstLayer:
             *self._of_number,
             pointer(row),
             *self._of_code,
-            pointer(work),
+            pointer(scratch((_BLOCK_ROWS + 2) * self._columns * 4)),
             pointer(hidden),
             pointer(logit),
         )

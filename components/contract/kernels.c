@@ -20,15 +20,13 @@
 #define SAMPLE 256
 #define COUNTED 640
 
-/* A value that many of n have, if there is one: the most frequent of four. */
-INLINE float usual(const float *value, int n) {
-  float found = value[0];
-  int most = 0;
-  for (int guess = 0; guess < 4; guess++) {
-    const float asked = value[guess * (n - 1) / 3];
+/* Which of a block's numbers has a value that many have, if there is one: the most frequent of four. */
+INLINE int usual(const float *value) {
+  int found = 0, most = 0;
+  for (int guess = 0; guess < ROWS; guess += ROWS / 4) {
     int same = 0;
-    for (int i = 0; i < n; i++) same += value[i] == asked;
-    if (same > most) most = same, found = asked;
+    for (int i = 0; i < ROWS; i++) same += value[i] == value[guess];
+    if (same > most) most = same, found = guess;
   }
   return found;
 }
@@ -80,25 +78,25 @@ WIDEST void first_layer(
     memset(sums, 0, (size_t)(rows * columns) * sizeof(float));
     for (int64_t f = 0; f < fields; f++) {
       const float *k = knot + f * knots, *p = per_gap + f * (knots - 1), *at_knots = value + f * knots * columns;
-      /* The block's numbers, and the usual one after them: between which knots each lies, and how far on. */
-      float x[ROWS + 1] = {0}, part[ROWS + 1] = {0};
-      int32_t at[ROWS + 1] = {0};
-      memcpy(x, number + f * n + first, (size_t)rows * sizeof(float));
-      x[rows] = usual(x, rows);
+      /* The block's numbers: between which knots each lies, and how far on. A short block is filled up. */
+      float x[ROWS], part[ROWS];
+      int32_t at[ROWS] = {0};
+      for (int i = 0; i < ROWS; i++) x[i] = number[f * n + first + (i < rows ? i : 0)];
       for (int64_t j = 1; j < knots - 1; j++)
-        for (int i = 0; i <= rows; i++) at[i] += x[i] >= k[j];
-      for (int i = 0; i <= rows; i++) {
+        for (int i = 0; i < ROWS; i++) at[i] += x[i] >= k[j];
+      for (int i = 0; i < ROWS; i++) {
         const float t = (x[i] - k[at[i]]) * p[at[i]];
         part[i] = t < 0 ? 0 : t > 1 ? 1 : t;
       }
-      for (int i = 0; i < rows; i++) {
+      for (int i = 0; i < ROWS; i++) {
         const float v = (x[i] - mean[f]) * per_scale[f], w = v < -clip ? -clip : v > clip ? clip : v;
         squares[i] += w * w * square[f];
       }
-      line(at_knots + at[rows] * columns, part[rows], columns, same);
+      const int u = usual(x);
+      line(at_knots + at[u] * columns, part[u], columns, same);
       add(same, columns, base);
       for (int i = 0; i < rows; i++)
-        if (x[i] != x[rows]) add_line(at_knots + at[i] * columns, part[i], same, columns, sums + i * columns);
+        if (x[i] != x[u]) add_line(at_knots + at[i] * columns, part[i], same, columns, sums + i * columns);
     }
     for (int64_t f = 0; f < codes; f++) {
       const int64_t *r = row + f * n + first;
@@ -238,20 +236,21 @@ WIDEST int64_t shortlist(
     int32_t *row, int32_t *page, int32_t *source, float *fused, int32_t *rank, /* (room), rank (sources, room) */
     float *said, float *best,             /* (scores, room), (scores, batch) */
     char *work) { /* see shortlists.CompiledShortlist */
-  const int64_t entries = bound[lists];
+  /* Each plane begins with a line of the cache. */
+  const int64_t entries = bound[lists], stride = (pages + 15) / 16 * 16;
   int64_t longest = most, found = 0;
   for (int64_t s = 0; s < sources; s++) longest = quota[s] > longest ? quota[s] : longest;
-  double *sum = (double *)work;
-  int64_t *key = (int64_t *)(sum + pages), *named = key + pages + 1;
-  float *all = (float *)(named + sources), *total = all + scores * pages;
-  int32_t *number = (int32_t *)(total + pages), *touched = number + pages, *proposed = touched + pages;
+  float *all = (float *)work, *total = all + scores * stride;
+  double *sum = (double *)(total + stride);
+  int64_t *key = (int64_t *)(sum + stride), *named = key + pages + 1;
+  int32_t *number = (int32_t *)(named + sources), *touched = number + pages, *proposed = touched + pages;
   int32_t *chosen = proposed + sources * longest;
   memset(number, 0, (size_t)pages * sizeof(int32_t));
   for (int64_t b = 0; b < batch; b++) {
     const uint8_t *may = allowed + b * pages;
     const int32_t *past = history + b * length;
     uint8_t *stays = kept + b * pages;
-    memset(all, 0, (size_t)(scores * pages) * sizeof(float));
+    memset(all, 0, (size_t)(scores * stride) * sizeof(float));
     float popular = 1;
     for (int64_t p = 0; p < pages; p++) popular = opened[b * pages + p] > popular ? opened[b * pages + p] : popular;
     for (int64_t p = 0; p < pages; p++) {
@@ -260,7 +259,7 @@ WIDEST int64_t shortlist(
     }
     for (int64_t d = 0; d < planes; d++) {
       const float *from = given[d] + b * pages;
-      float *to = all + dense[d] * pages, largest = 0;
+      float *to = all + dense[d] * stride, largest = 0;
       for (int64_t p = 0; p < pages; p++) {
         to[p] = may[p] ? from[p] : 0.0f;
         largest = to[p] > largest ? to[p] : largest;
@@ -272,7 +271,7 @@ WIDEST int64_t shortlist(
       for (int64_t which = 0; which < 4; which++) {
         const int64_t q = plane[l * 4 + which];
         if (q < 0) continue;
-        float *to = all + q * pages, largest = 0;
+        float *to = all + q * stride, largest = 0;
         if (which < 2) {
           if (which < length && past[which] >= 0) {
             const int64_t at = past[which] * entries;
@@ -313,7 +312,7 @@ WIDEST int64_t shortlist(
       }
     }
     for (int64_t s = 0; s < sources; s++) {
-      named[s] = best_pages(all + s * pages, pages, quota[s], key, proposed + s * longest);
+      named[s] = best_pages(all + s * stride, pages, quota[s], key, proposed + s * longest);
       for (int64_t i = 0; i < named[s]; i++) total[proposed[s * longest + i]] += 1.0f / (60.0f + (float)i);
     }
     const int64_t united = best_pages(total, pages, most, key, chosen), first = found;
@@ -341,7 +340,7 @@ WIDEST int64_t shortlist(
       }
     }
     for (int64_t q = 0; q < scores; q++)
-      for (int64_t i = first; i < found; i++) said[q * room + i] = all[q * pages + page[i]];
+      for (int64_t i = first; i < found; i++) said[q * room + i] = all[q * stride + page[i]];
   }
   return found;
 }

@@ -101,9 +101,9 @@ class CompiledShortlist:
         self._pages, self._scores, self._sources = pages, scores, len(quota)
         self._most = min(most, pages)
         longest = max(int(np.max(quota)), self._most)
-        self._work = 8 * (2 * pages + 1 + len(quota)) + 4 * (
-            pages * (scores + 3) + (len(quota) + 1) * longest
-        )
+        # Planes are filled up to whole lines of the cache.
+        plane = pages + 16
+        self._work = 8 * (2 * plane + len(quota)) + 4 * (plane * (scores + 3) + (len(quota) + 1) * longest)
 
     def __call__(
         self,
