@@ -97,7 +97,7 @@ class Engine:
         ranked_by = load_ranker(release.ranker, ranker).bind(features.values)
         self._pages, self._vectors = dataset.pages, retriever.page_vectors
         self._attributes = {
-            name: frozenset(dataset.associates[name].drop_nulls()) for name in c.ASSOCIATE_ATTRIBUTES
+            name: frozenset(dataset.associates[name].drop_nulls().unique()) for name in c.ASSOCIATE_ATTRIBUTES
         }
         self.catalogue = Catalogue(dataset)
         counters = TrendCounters.load(release.part("trending") / "counters.npz")

@@ -20,9 +20,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until_ready(client: httpx.Client, process: subprocess.Popen, log: Path | None = None) -> None:
-    """Return once the server is ready; fail with the end of its log if it ends before."""
-    deadline = time.monotonic() + 120
+def wait_until_ready(
+    client: httpx.Client, process: subprocess.Popen, log: Path | None = None, seconds: float = 120
+) -> None:
+    """Return once the server is ready; fail with the end of its log if it ends, or time is up, before."""
+    deadline = time.monotonic() + seconds
     while True:
         with contextlib.suppress(httpx.TransportError):
             if client.get("/v2/health/ready").status_code == 200:

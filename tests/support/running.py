@@ -54,7 +54,7 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(command: list[str], log: Path, **environment: str) -> Iterator[Running]:
+def running(command: list[str], log: Path, *, patience: float = 120, **environment: str) -> Iterator[Running]:
     """Start a Python module with ``--port``, wait until it is ready, end it at the end.
 
     Parameters
@@ -63,6 +63,8 @@ def running(command: list[str], log: Path, **environment: str) -> Iterator[Runni
         What follows ``python``; the port is added.
     log : Path
         Takes its stdout and stderr.
+    patience : float
+        Seconds until it must be ready.
     environment : str
         Variables over the present ones.
     """
@@ -79,7 +81,7 @@ def running(command: list[str], log: Path, **environment: str) -> Iterator[Runni
         )
     try:
         with httpx.Client(base_url=url, timeout=5) as client:
-            wait_until_ready(client, process, log)
+            wait_until_ready(client, process, log, patience)
         yield Running(process, url, log, time.monotonic() - began)
     finally:
         process.terminate()
@@ -91,11 +93,11 @@ def running(command: list[str], log: Path, **environment: str) -> Iterator[Runni
 
 
 def serving(
-    home: Path, log: Path, *arguments: str, **environment: str
+    home: Path, log: Path, *arguments: str, patience: float = 120, **environment: str
 ) -> contextlib.AbstractContextManager[Running]:
     """The server over a HOME."""
     command = ["-m", "serving", "--home", str(home), "--host", "127.0.0.1", *arguments]
-    return running(command, log, **environment)
+    return running(command, log, patience=patience, **environment)
 
 
 @contextlib.contextmanager
