@@ -1,6 +1,6 @@
 import numpy as np
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.contract.encoding import encode
@@ -9,6 +9,7 @@ from components.contract.encoding import encode
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=4)
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | TEXTS, max_size=30))
 def test_values_are_sorted_distinct_and_begin_with_the_unknown(rows):
     values, codes = encode(pl.Series("role", rows, dtype=pl.String))
