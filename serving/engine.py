@@ -24,7 +24,7 @@ from components.contract.trends import TrendCounters
 from serving.catalogue import Catalogue
 from serving.exploration import REACH, explore
 from serving.guard import Guard
-from serving.items import Items
+from serving.items import Items, Shown
 from serving.listed import Listed
 from serving.live import LiveTrends
 from serving.payloads import Instance
@@ -201,13 +201,18 @@ class Engine:
         scored = self.score(instances, budget=budget, policy=policy)
         with stage("answer"):
             bounds = np.searchsorted(scored.row, np.arange(len(instances) + 1))
-            answers, shown, propensities = [], [], []
-            for i, instance in enumerate(instances):
-                part = np.arange(bounds[i], bounds[i + 1])
-                answer, places, propensity = self._answer(scored, i, part, instance, policy)
-                answers.append(answer)
-                shown.append(places)
-                propensities.append(propensity)
+            chosen = [
+                self._choose(scored, i, np.arange(bounds[i], bounds[i + 1]), instance, policy)
+                for i, instance in enumerate(instances)
+            ]
+            # What an item says is looked up for all answers at once.
+            items = self._items(scored, [shown for shown, _, _ in chosen])
+            answers = [
+                self._answer(scored, instance, one, order, found, policy)
+                for instance, (one, order, _), found in zip(instances, chosen, items, strict=True)
+            ]
+        shown = [one.part[one.places] for one, _, _ in chosen]
+        propensities = [propensity for _, _, propensity in chosen]
         drawn = self._random.random(len(instances)) < self._log_features
         featured = [one.explain or bool(by_lot) for one, by_lot in zip(instances, drawn, strict=True)]
         return Batch(answers, partial(records, scored, answers, shown, propensities, featured))
@@ -222,10 +227,10 @@ class Engine:
         """Shortlist and score a batch."""
         return self._score(instances, policy or self._policy, budget or Budget())
 
-    def _answer(
+    def _choose(
         self, scored: Scored, i: int, part: NDArray[np.int64], instance: Instance, policy: Policy
-    ) -> tuple[dict[str, Any], NDArray[np.int64], NDArray[np.float64]]:
-        """One answer, the places of its pages among all candidates, and their propensities."""
+    ) -> tuple[Shown, NDArray[np.int64], NDArray[np.float64]]:
+        """What one answer shows, its places in the order of the rules, and its propensities."""
         rows = self.catalogue.page_row
         excluded = [rows[page] for page in instance.exclude if page in rows]
         if excluded:
@@ -242,17 +247,30 @@ class Engine:
         )
         # A rule's place is not given away.
         share = self._exploration if exploring and not any(arranged.moves) else 0.0
-        shown, propensity = explore(np.arange(len(arranged.order)), instance.limit, share, self._random)
+        order, propensity = explore(np.arange(len(arranged.order)), instance.limit, share, self._random)
+        return Shown(i, part, arranged.order[order], arranged), order, propensity
+
+    def _answer(
+        self,
+        scored: Scored,
+        instance: Instance,
+        shown: Shown,
+        order: NDArray[np.int64],
+        items: list[dict[str, Any]],
+        policy: Policy,
+    ) -> dict[str, Any]:
+        """One answer."""
+        i, arranged = shown.i, shown.arranged
         answer: dict[str, Any] = {
             "associate_id": instance.associate_id,
             "request_id": uuid4().hex,
             "release": self.name,
             "fallback": scored.fallback_of(i) or (COLD_START if scored.asked.cold[i] else None),
-            "items": self._items(scored, i, part, arranged.order[shown], arranged),
+            "items": items,
         }
         if instance.explain:
             answer["hidden"] = arranged.hidden
-            self._items.explain(answer["items"], scored, part, arranged, shown)
+            self._items.explain(items, scored, shown, order)
         if instance.carousels:
-            answer["carousels"] = self._items.carousels(scored, i, part, arranged, shown, policy)
-        return answer, part[arranged.order[shown]], propensity
+            answer["carousels"] = self._items.carousels(scored, shown, policy)
+        return answer

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,27 @@ from serving.scoring import CATALOGUE, Scored
 _MANDATORY = NUMERIC.index("mandatory")
 
 
+class Shown(NamedTuple):
+    """A list of pages to be shown.
+
+    Attributes
+    ----------
+    i : int
+        The request.
+    part : array of int64
+        Positions of the request's candidates among all of the batch.
+    places : array of int64 or list of int
+        Within ``part``: the pages, in the order in which they are shown.
+    arranged : Arrangement
+        Of ``part``.
+    """
+
+    i: int
+    part: NDArray[np.int64]
+    places: NDArray[np.int64] | list[int]
+    arranged: Arrangement
+
+
 class Items:
     """What an answer shows of a release's pages.
 
@@ -39,32 +61,37 @@ class Items:
     def __init__(self, catalogue: Catalogue, retriever: Retriever, ranker: BoundRanker):
         self._catalogue, self._retriever, self._ranker = catalogue, retriever, ranker
 
-    def __call__(
-        self,
-        scored: Scored,
-        i: int,
-        part: NDArray[np.int64],
-        places: NDArray[np.int64] | list[int],
-        arranged: Arrangement,
-    ) -> list[dict[str, Any]]:
-        """What is shown of the candidates at these places, in this order."""
-        at = part[places]
-        page, source, requests = scored.page[at], scored.source[at], scored.requests
-        evidence = self._retriever.evidence(requests, i, page, source).tolist()
-        new = (self._age_days(scored, i, page) <= NEW_DAYS).tolist()
-        due, again = arranged.due[places], arranged.again[places]
+    def __call__(self, scored: Scored, shown: Sequence[Shown]) -> list[list[dict[str, Any]]]:
+        """Lists of items, all made at once."""
+        requests = scored.requests
+        at = np.concatenate([one.part[one.places] for one in shown])
+        row, page, source = scored.row[at], scored.page[at], scored.source[at]
+        due, again, pinned = (
+            np.concatenate([getattr(one.arranged, name)[one.places] for one in shown])
+            for name in ("due", "again", "pinned")
+        )
         mandatory = ~(np.isnan(due) | again)
         if scored.features is not None:
             mandatory |= scored.features.numeric[at, _MANDATORY] > 0
-        known = {
-            "role": str(requests.attributes["role"][i]),
-            "shift": str(requests.attributes["shift"][i]),
-            "history": bool(requests.history_count[i]),
-            "time": float(requests.time[i]),
-        }
-        columns = (page, source, scored.score[at], due, again, mandatory, arranged.pinned[places])
-        rows = zip(evidence, new, *(column.tolist() for column in columns), strict=True)
-        return [self._item(known, *row) for row in rows]
+        columns = (
+            self._retriever.evidence(requests, row, page, source),
+            self._age_days(scored, row, page) <= NEW_DAYS,
+            page,
+            source,
+            scored.score[at],
+            due,
+            again,
+            mandatory,
+            pinned,
+        )
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        role, shift = requests.attributes["role"].tolist(), requests.attributes["shift"].tolist()
+        history, time = requests.history_count.tolist(), requests.time.tolist()
+        lists = []
+        for i, _, places, _ in shown:
+            known = {"role": role[i], "shift": shift[i], "history": bool(history[i]), "time": time[i]}
+            lists.append([self._item(known, *next(rows)) for _ in range(len(places))])
+        return lists
 
     def _item(
         self,
@@ -103,10 +130,12 @@ class Items:
             item["due"] = datetime.fromtimestamp(due, UTC).isoformat(timespec="seconds")
         return item
 
-    def _age_days(self, scored: Scored, i: int, page: NDArray[np.int32]) -> NDArray[np.float64]:
+    def _age_days(
+        self, scored: Scored, row: int | NDArray[np.int32], page: NDArray[np.int32]
+    ) -> NDArray[np.float64]:
         """Days since pages were published or, where that is unknown, opened first; NaN where neither is."""
         time, opened, published = (
-            scored.requests.time[i],
+            scored.requests.time[row],
             scored.opened[page],
             self._catalogue.published[page],
         )
@@ -117,34 +146,29 @@ class Items:
         self,
         items: list[dict[str, Any]],
         scored: Scored,
-        part: NDArray[np.int64],
-        arranged: Arrangement,
-        shown: NDArray[np.int64],
+        shown: Shown,
+        order: NDArray[np.int64],
     ) -> None:
-        """Add what rules did to each item and, where the ranker scored it, what moved its score."""
-        for item, place in zip(items, shown, strict=True):
-            item["moves"] = arranged.moves[place]
+        """Add what rules did to each item and, where the ranker scored it, what moved its score.
+
+        ``order`` are the items' places in the arrangement's order.
+        """
+        for item, place in zip(items, order, strict=True):
+            item["moves"] = shown.arranged.moves[place]
         if scored.features is None:
             return
         found = contributions(
             self._ranker,
-            scored.features.numeric[part],
-            scored.features.categorical[part],
-            arranged.order[shown],
+            scored.features.numeric[shown.part],
+            scored.features.categorical[shown.part],
+            np.asarray(shown.places),
         )
         for item, groups in zip(items, found, strict=True):
             item["contributions"] = groups
 
-    def carousels(
-        self,
-        scored: Scored,
-        i: int,
-        part: NDArray[np.int64],
-        arranged: Arrangement,
-        shown: NDArray[np.int64],
-        policy: Policy,
-    ) -> list[dict[str, Any]]:
+    def carousels(self, scored: Scored, shown: Shown, policy: Policy) -> list[dict[str, Any]]:
         """Named rows of the request's candidates, each row a list of items."""
+        i, part, places, arranged = shown
         requests, page = scored.requests, scored.page[part]
         evidence = self._retriever.evidence(requests, i, page, scored.source[part])
         candidates = Candidates(
@@ -160,19 +184,15 @@ class Items:
 
         rows = carousels(
             candidates,
-            arranged.order[shown],
+            np.asarray(places),
             arrange,
             time=float(requests.time[i]),
             shift=str(requests.attributes["shift"][i]),
             history=bool(requests.history_count[i]),
             titles=self._catalogue.titles,
         )
+        lists = self(scored, [Shown(i, part, row.items, arranged) for row in rows]) if rows else []
         return [
-            {
-                "key": row.key,
-                "title": row.title,
-                "reason": row.reason,
-                "items": self(scored, i, part, row.items, arranged),
-            }
-            for row in rows
+            {"key": row.key, "title": row.title, "reason": row.reason, "items": items}
+            for row, items in zip(rows, lists, strict=True)
         ]

@@ -144,8 +144,12 @@ class FeatureBuilder:
         self._rates = PageRates(dataset.page_days, dataset.n_pages)
         rows = {page_id: row for row, page_id in enumerate(self._page_id.tolist())}
         lists = pages["prerequisites"].to_list()
-        self._prerequisites = [[rows[p] for p in (entry or []) if p in rows] for entry in lists]
-        self._needs = np.array([len(entry) for entry in self._prerequisites])
+        needed = [[rows[p] for p in (entry or []) if p in rows] for entry in lists]
+        self._needs = np.array([len(entry) for entry in needed])
+        # Filled up with a page that everybody has opened.
+        self._needed = np.full((len(needed), int(self._needs.max(initial=0))), len(rows), np.int32)
+        for row, entry in enumerate(needed):
+            self._needed[row, : len(entry)] = entry
         for_roles = pages["mandatory_for"].to_list()
         roles = sorted({role for named in for_roles for role in named or []})
         self._mandatory_role = Codes(roles)
@@ -255,14 +259,12 @@ class FeatureBuilder:
         asking = np.flatnonzero(needs)
         if not len(asking):
             return met
+        opened = np.zeros((len(requests), len(self._page_id) + 1), bool)
+        opened[requests.seen_row, requests.seen_page] = True
+        opened[:, -1] = True
+        missing = ~opened[row[asking, None], self._needed[page[asking]]]
         needs = needs[asking]
-        wanted = np.concatenate([self._prerequisites[p] for p in page[asking]])
-        pages = len(self._page_id)
-        seen = requests.seen_row.astype(np.int64) * pages + requests.seen_page
-        key = np.repeat(row[asking].astype(np.int64), needs) * pages + wanted
-        opened = np.isin(key, seen)
-        owner = np.repeat(np.arange(len(asking)), needs)
-        met[asking] = np.bincount(owner, opened, minlength=len(asking)) / needs
+        met[asking] = (needs - missing.sum(axis=1)) / needs
         return met
 
     @staticmethod

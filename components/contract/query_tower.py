@@ -9,18 +9,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contract.encoding import find
+from components.contract.encoding import Codes, find
 from components.contract.files import atomic_file
 from components.contract.sources import Vectors
 
 _HOUR = 3600.0
 _DAY = 86400.0
+# Vocabularies of at most so many values are looked up in a hash table.
+_FEW = 1000
 Strings = Sequence[str | None] | NDArray[np.str_]
 
 
@@ -45,8 +48,14 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.values)
 
+    @cached_property
+    def _few(self) -> Codes | None:
+        return Codes(["", *self.values.tolist()], missing=0) if len(self) <= _FEW else None
+
     def __call__(self, values: Strings) -> NDArray[np.int32]:
         """Look up numbers."""
+        if self._few is not None:
+            return self._few(_text(values)).astype(np.int32)
         return (find(self.values, _text(values)) + 1).astype(np.int32)
 
 

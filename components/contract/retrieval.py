@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 
 from components.contract import columns as c
 from components.contract.eligibility import Eligibility
+from components.contract.evidence import Evidence
 from components.contract.fusion import first_source, reciprocal_rank, unlisted_score
 from components.contract.kernels import library
 from components.contract.lists import Lists
@@ -158,6 +159,14 @@ class Retriever:
         self._history_weight = _decayed(settings.history_decay, settings.history_size)
         self._latest_weight = _decayed(settings.transition_decay, settings.transition_steps)
         self._quota = np.minimum([settings.quota_of(name) for name in SOURCES], len(page_ids))
+        self._evidence = Evidence(
+            self._lists,
+            {SOURCES.index(name): place for place, name in enumerate(_LISTS) if name in SOURCES},
+            {SOURCES.index(name) for name in _OF_LATEST},
+            self._skip_gram,
+            SOURCES.index("skip_gram"),
+            (self._history_weight, self._latest_weight),
+        )
         kernels = library()
         self._compiled = kernels and CompiledShortlist(
             kernels,
@@ -322,14 +331,18 @@ class Retriever:
         return rank
 
     def evidence(
-        self, requests: Requests, row: int, page: NDArray[np.int32], source: NDArray[np.int32]
+        self,
+        requests: Requests,
+        row: int | NDArray[np.integer],
+        page: NDArray[np.int32],
+        source: NDArray[np.int32],
     ) -> NDArray[np.int32]:
         """The page of a request's history that most made a source propose each candidate.
 
         Parameters
         ----------
         requests : Requests
-        row : int
+        row : int or array of int, shape (n,)
             Which request.
         page, source : arrays of int32, shape (n,)
             Candidates, and which of ``SOURCES`` each is owed to; -1 for none.
@@ -339,29 +352,7 @@ class Retriever:
         array of int32, shape (n,)
             Page rows; -1 where no single page speaks for a candidate.
         """
-        found = np.full(len(page), -1, np.int32)
-        known = requests.history_page[row, : self.settings.history_size]
-        known = known[known >= 0]
-        for place in np.unique(source[source >= 0]) if len(known) else ():
-            name, at = SOURCES[place], np.flatnonzero(source == place)
-            history, weight = known, self._history_weight
-            if name in _OF_LATEST:
-                history, weight = known[: self.settings.transition_steps], self._latest_weight
-            said = self._said(name, history, page[at]) * weight[: len(history), None]
-            best = said.argmax(axis=0)
-            found[at] = np.where(said[best, np.arange(len(at))] > 0, history[best], -1)
-        return found
-
-    def _said(self, source: str, history: NDArray[np.int32], page: NDArray[np.int32]) -> NDArray[np.float32]:
-        """What each page of a history makes a source say of each candidate, (L, n)."""
-        if source == "skip_gram":
-            return np.maximum(self._skip_gram[history] @ self._skip_gram[page].T, 0)
-        if source not in _LISTS:
-            return np.zeros((len(history), len(page)), np.float32)
-        place = _LISTS.index(source)
-        lists = self._lists.part(place, place + 1)
-        same = lists.index[history][:, None, :] == page[:, None]
-        return np.where(same, lists.score[history][:, None, :], 0).sum(axis=2)
+        return self._evidence(self._history(requests), np.broadcast_to(row, page.shape), page, source)
 
 
 def _decayed(decay: float, size: int) -> NDArray[np.float32]:

@@ -168,20 +168,24 @@ class Policy:
             Also count what is hidden.
         """
         view, dates = self._views(requests, i), self._due(requests, i, completed[i])
-        when = np.full(len(self._ids), np.nan)
-        when[dates.page] = dates.when
-        again = np.zeros(len(self._ids), bool)
-        again[dates.page] = dates.again
+        # Where each page stands among the candidates.
+        where = np.full(len(self._ids), -1, np.int32)
+        where[pages] = np.arange(len(pages))
+        dated = where[dates.page]
+        listed = dated >= 0
+        due, again = np.full(len(pages), np.nan), np.zeros(len(pages), bool)
+        due[dated[listed]], again[dated[listed]] = dates.when[listed], dates.again[listed]
         boosted = scores if view.factor is None else scores * view.factor[pages]
         ranked = np.argsort(-boosted, kind="stable")
         moves: Moves = {}
         missing = self._visibility.missing(requests, i, completed[i]) if self._replaces else None
-        due = when[pages]
         if missing is not None:
             waits = self._visibility.waiting(missing)[pages]
             due[waits] = np.nan
             ranked = self._replace(ranked, pages, waits, missing, moves)
-        fixed, names = self._fix(view, self._soon(requests, i, dates), ranked, pages, missing)
+            where[:] = -1
+            where[pages[ranked]] = ranked
+        fixed, names = self._fix(view, self._soon(requests, i, dates), where, missing)
         if self.rules.topics.most is None and self._weight == 1:
             order = place_fixed(ranked, fixed, limit)
         else:
@@ -189,7 +193,7 @@ class Policy:
         for slot, place in enumerate(order):
             if place in names:
                 _note(moves, place, names[place], f"pinned to {slot + 1}")
-            if again[pages[place]]:
+            if again[place]:
                 _note(moves, place, "completed", "shown again: recertification is due")
             for name, factor, selected in view.boosts:
                 if selected[pages[place]]:
@@ -200,7 +204,7 @@ class Policy:
             order=np.array(order, np.int64),
             moves=[moves.get(place, []) for place in order],
             due=due,
-            again=again[pages],
+            again=again,
             pinned=pinned,
             hidden=self._visibility.hidden(requests, i, completed[i]) if explain else {},
         )
@@ -240,18 +244,18 @@ class Policy:
         self,
         view: View,
         soon: Due,
-        ranked: NDArray[np.int64],
-        pages: NDArray[np.int32],
+        where: NDArray[np.int32],
         missing: NDArray[np.bool_] | None,
     ) -> tuple[dict[int, int], dict[int, str]]:
-        """Candidates by the place that they must have (from 0), and the rule that gives it to each."""
+        """Candidates by the place that they must have (from 0), and the rule that gives it to each.
+
+        ``where`` says where each page stands among the candidates, -1 for nowhere.
+        """
         fixed: dict[int, int] = {}
         names: dict[int, str] = {}
         due = soon.page[soon.mandatory] if self.rules.mandatory.pin else soon.page[:0]
         if not view.pins and not len(due):
             return fixed, names
-        where = np.full(len(self._ids), -1)
-        where[pages[ranked]] = ranked
 
         def fix(page: int, slot: int, name: str) -> bool:
             page = page if missing is None else self._visibility.instead(page, missing)

@@ -78,6 +78,24 @@ def test_compiled_and_plain_are_equal_to_the_bit(seed, pages, batch, quota, size
     assert_same(*make(seed, pages, batch, quotas={without: 0}, **chosen))
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**32),
+    pages=st.integers(1, 30),
+    batch=st.integers(1, 4),
+    history=st.integers(1, 60),
+    steps=st.integers(1, 9),
+)
+def test_compiled_and_plain_evidence_is_the_same(seed, pages, batch, history, steps):
+    retriever, requests, *_ = make(seed, pages, batch, history_size=history, transition_steps=steps)
+    draw = np.random.default_rng(seed)
+    row, page = draw.integers(0, batch, 50), draw.integers(0, pages, 50).astype(np.int32)
+    source = draw.integers(-1, len(retrieval.SOURCES), 50).astype(np.int32)
+    found = retriever.evidence(requests, row, page, source)
+    retriever._evidence._kernels = None
+    np.testing.assert_array_equal(found, retriever.evidence(requests, row, page, source))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_catalogue_larger_than_what_is_gathered_at_once(seed):
     found = assert_same(*make(seed, 2500, 2, quota=100, shortlist=200))
