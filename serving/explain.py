@@ -21,7 +21,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "content": (
         "content", "content_last", "topic", "format", "topic_share", "topic_last", "format_share",
-        "last_topic",
+        "last_topic", "labels_last", "labels_second", "labels_history",
     ),
     "two_tower": ("two_tower",),
     "trends": (
@@ -35,7 +35,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "time_and_shift": ("hour_sin", "hour_cos", "hour", "weekday", "shift"),
     "associate": (
-        "role", "department", "region", "tenure", "history_count", "since_last", "since_previous",
+        "role", "department", "region", "cohort", "tenure", "history_count", "since_last", "since_previous",
         "session_position",
     ),
     "requirements": ("mandatory", "prerequisites", "prerequisites_met"),

@@ -72,6 +72,7 @@ class Context(_Payload):
     store: Attribute | None = None
     region: Attribute | None = None
     shift: Attribute | None = None
+    cohort: Attribute | None = None
     locale: Attribute | None = None
 
 

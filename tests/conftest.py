@@ -4,6 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Machines that test are busy: the time of one example says nothing.
+settings.register_profile("waymark", deadline=None)
+settings.load_profile("waymark")
 
 SMALL = {
     "two_tower": {"epochs": 2},

@@ -29,7 +29,7 @@ log = structlog.get_logger()
 class CandidateSettings(StepSettings):
     """How many requests become examples."""
 
-    train_requests: int = Field(8000, ge=1, description="Most requests that the ranker learns from")
+    train_requests: int = Field(16000, ge=1, description="Most requests that the ranker learns from")
     holdout_requests: int = Field(5000, ge=1, description="Most requests that it is judged on")
     seed: int = Field(7, description="Of the sample of requests")
 

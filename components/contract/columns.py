@@ -37,7 +37,7 @@ STAGE = "stage"
 FIT, TRAIN, HOLDOUT = 0, 1, 2
 EVERYTHING = 3
 
-ASSOCIATE_ATTRIBUTES = ("role", "department", "store", "region", "shift")
+ASSOCIATE_ATTRIBUTES = ("role", "department", "store", "region", "shift", "cohort")
 LOCALE = "locale"
 # What eligibility and rules go by beside the attributes: no feature.
 REQUEST_ATTRIBUTES = (*ASSOCIATE_ATTRIBUTES, LOCALE)

@@ -36,6 +36,7 @@ PAGE_SCHEMA = pl.Schema(
         "prerequisites": pl.List(pl.String()),
         "recertify_days": pl.Float64(),
         c.LOCALE: pl.List(pl.String()),
+        "labels": pl.List(pl.String()),
     }
 )
 ASSOCIATE_SCHEMA = pl.Schema(
@@ -46,6 +47,7 @@ ASSOCIATE_SCHEMA = pl.Schema(
         "store": pl.String,
         "region": pl.String,
         "shift": pl.String,
+        "cohort": pl.String,
         "hired_at": pl.Float64,
         c.LOCALE: pl.String,
     }
@@ -83,7 +85,7 @@ _TABLES: dict[str, pl.Schema] = {
     "completions": COMPLETION_SCHEMA,
 }
 # What datasets of earlier versions lack: a table, and a column of others.
-_LATER_TABLES, _LATER_COLUMNS = ("completions",), (c.LOCALE,)
+_LATER_TABLES, _LATER_COLUMNS = ("completions",), (c.LOCALE, "labels", "cohort")
 
 
 def page_order(page_ids: pl.Series) -> pl.Series:

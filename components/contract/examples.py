@@ -15,25 +15,9 @@ from numpy.typing import NDArray
 from components.contract.errors import DataError
 from components.contract.features import CATEGORICAL, NUMERIC
 from components.contract.files import atomic_folder
+from components.contract.ragged import gather
 
 _ARRAYS = ("numeric", "categorical", "row", "page", "label", "source_better", "source_ties", "source_top")
-
-
-def gather(
-    offsets: NDArray[np.int64], requests: NDArray[np.integer[Any]]
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Where the candidates of some requests stand, and which of these requests each belongs to.
-
-    Examples
-    --------
-    >>> at, row = gather(np.array([0, 2, 3]), np.array([1, 0]))
-    >>> at.tolist(), row.tolist()
-    ([2, 0, 1], [0, 1, 1])
-    """
-    lengths = offsets[requests + 1] - offsets[requests]
-    starts = np.cumsum(lengths) - lengths
-    at = np.repeat(offsets[requests] - starts, lengths) + np.arange(lengths.sum())
-    return at, np.repeat(np.arange(len(requests), dtype=np.int32), lengths)
 
 
 @dataclass(frozen=True)

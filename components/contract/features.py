@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from components.contract.dataset import Dataset
 from components.contract.encoding import Codes, encode
 from components.contract.fusion import rank_features
+from components.contract.labels import LABELS, Labels
 from components.contract.page_rates import RATES, PageRates
 from components.contract.requests import Requests
 from components.contract.retrieval import PATHS, SCORES, SOURCES
@@ -53,6 +54,7 @@ NUMERIC = (
     "topic_share",
     "topic_last",
     "format_share",
+    *LABELS,
     "prerequisites",
     "prerequisites_met",
     "mandatory",
@@ -68,6 +70,7 @@ CATEGORICAL = (
     "department",
     "region",
     "shift",
+    "cohort",
     "hour",
     "weekday",
     "last_page",
@@ -80,6 +83,7 @@ _SCORE_ROWS = slice(0, len(SCORES))
 _RANK_ROWS = slice(_SCORE_ROWS.stop, _SCORE_ROWS.stop + len(SOURCES))
 _RAW_ROWS = slice(_RANK_ROWS.stop, _RANK_ROWS.stop + len(_RAW))
 _COUNT_ROWS = slice(_RAW_ROWS.stop, _RAW_ROWS.stop + len(_COUNTED))
+_LABEL_ROWS = slice(_AT[LABELS[0]], _AT[LABELS[-1]] + 1)
 _RATE_ROWS = slice(_AT[RATES[0]], _AT[RATES[-1]] + 1)
 _RAW_SCORES = np.array([SCORES.index(name) for name in _RAW])
 _COUNTS = np.array([SCORES.index(name) for name in _COUNTED])
@@ -87,7 +91,7 @@ _DAY, _WEEK, _MONTH = (SCORES.index(f"trend_{span}") for span in ("1d", "7d", "3
 # From here on, features are of the request alone.
 _REQUEST_ROWS = slice(_AT[_SIZES[0]], len(NUMERIC))
 # Attributes of the associate among the categorical features.
-_ATTRIBUTES = ("role", "department", "region", "shift")
+_ATTRIBUTES = ("role", "department", "region", "shift", "cohort")
 SESSION_GAP = 1800.0
 # Latest pages whose place in the catalogue is looked at, and the place of a page that is not there.
 _NEAR = 5
@@ -141,6 +145,7 @@ class FeatureBuilder:
         self._duration = np.log1p(np.nan_to_num(duration)).astype(np.float32)
         self._published = pages["published_at"].to_numpy().astype(np.float64)
         self._undated = np.isnan(self._published)
+        self._labels = Labels(pages["labels"])
         self._rates = PageRates(dataset.page_days, dataset.n_pages)
         rows = {page_id: row for row, page_id in enumerate(self._page_id.tolist())}
         lists = pages["prerequisites"].to_list()
@@ -241,6 +246,7 @@ class FeatureBuilder:
         found[_AT["series_step"]], found[_AT["series_step_second"]] = signed
         found[_AT["series_near"]] = distance.min(axis=0)
 
+        found[_LABEL_ROWS] = self._labels(row, page, history)
         needs = self._needs[page]
         found[_AT["prerequisites"]] = needs
         found[_AT["prerequisites_met"]] = self._met(requests, row, page, needs)

@@ -27,6 +27,14 @@ class PreprocessSettings(StepSettings):
     gap_minutes: float = Field(
         30, gt=0, description="a longer pause between engagements starts a new session"
     )
+    page_columns: list[str] | None = Field(
+        None,
+        description="extra columns of the pages whose values are labels; if unset, all in which values recur",
+    )
+    associate_columns: list[str] = Field(
+        default_factory=list,
+        description="extra columns of the associates that together make their cohort, a feature as role is",
+    )
     shards: int | None = Field(
         None,
         ge=1,

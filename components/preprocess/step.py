@@ -90,7 +90,7 @@ def run(
 def _build(tables: Path, chosen: PreprocessSettings, work: str, kept: str) -> tuple[Dataset, dict[str, int]]:
     events = tables / "events.parquet"
     groups = Groups(str(events))
-    pages = read_pages(tables / "pages.parquet")
+    pages = read_pages(tables / "pages.parquet", chosen.page_columns)
     gap = round(chosen.gap_minutes * 60 * MICROSECONDS)
     before = state.load(kept or work, gap, chosen.shards, groups.total)
     same: list[Part] = []
@@ -124,7 +124,9 @@ def _build(tables: Path, chosen: PreprocessSettings, work: str, kept: str) -> tu
     fresh = [parts.read_part(before.folder, name) for name, _ in chunks]
     every = sorted([*same, *fresh], key=lambda part: (part.day, part.name))
     associates = read_associates(
-        tables / "associates.parquet", [part[c.ASSOCIATE_ID] for part in log.collect(work, "associates")]
+        tables / "associates.parquet",
+        [part[c.ASSOCIATE_ID] for part in log.collect(work, "associates")],
+        chosen.associate_columns,
     )
     interactions, sessions = join_shards(work, associates[c.ASSOCIATE_ID])
     completions = join_completions(work, associates[c.ASSOCIATE_ID])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from components.contract import columns as c
 from components.contract.dataset import ASSOCIATE_SCHEMA, PAGE_SCHEMA, page_order
+from components.preprocess.labels import cohorts, page_labels
 
 
 def _conform(table: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
@@ -24,13 +25,14 @@ def _conform(table: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
     return table.select(column(name, dtype) for name, dtype in schema.items())
 
 
-def read_pages(path: Path) -> pl.DataFrame:
+def read_pages(path: Path, labels: Sequence[str] | None) -> pl.DataFrame:
     """Read the catalogue, in page order.
 
     A page without lists of roles or prerequisites gets empty ones, and is not retired unless the
-    table says so.
+    table says so. ``labels`` names the extra columns to take them from; see :func:`page_labels`.
     """
-    pages = _conform(pl.read_parquet(path), PAGE_SCHEMA)
+    table = pl.read_parquet(path)
+    pages = _conform(table.with_columns(page_labels(table, labels)), PAGE_SCHEMA)
     lists = [name for name, dtype in PAGE_SCHEMA.items() if isinstance(dtype, pl.List)]
     ordered = page_order(pages[c.PAGE_ID]).to_frame()
     return ordered.join(pages, on=c.PAGE_ID, how="left", maintain_order="left").with_columns(
@@ -38,9 +40,12 @@ def read_pages(path: Path) -> pl.DataFrame:
     )
 
 
-def read_associates(path: Path, active: Iterable[pl.Series]) -> pl.DataFrame:
-    """Read the associates and add the ``active`` ones that the table does not know, sorted by id."""
-    known = pl.read_parquet(path) if path.exists() else pl.DataFrame()
-    known = _conform(known, ASSOCIATE_SCHEMA) if known.height else pl.DataFrame(schema=ASSOCIATE_SCHEMA)
+def read_associates(path: Path, active: Iterable[pl.Series], cohort: Sequence[str]) -> pl.DataFrame:
+    """Read the associates and add the ``active`` ones that the table does not know, sorted by id.
+
+    ``cohort`` names the extra columns that make it; see :func:`cohorts`.
+    """
+    known = pl.read_parquet(path) if path.exists() else pl.DataFrame(schema={c.ASSOCIATE_ID: pl.String})
+    known = _conform(known.with_columns(cohorts(known, cohort)), ASSOCIATE_SCHEMA)
     ids = pl.concat([known[c.ASSOCIATE_ID], *active]).unique().sort().to_frame()
     return ids.join(known, on=c.ASSOCIATE_ID, how="left", maintain_order="left")

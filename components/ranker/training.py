@@ -13,8 +13,9 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from components.contract.errors import DataError
-from components.contract.examples import Examples, gather
+from components.contract.examples import Examples
 from components.contract.features import CATEGORICAL
+from components.contract.ragged import gather
 from components.contract.tf import tf
 from components.ranker.deepfm import DeepFM, bin_edges
 from components.ranker.settings import RankerSettings

@@ -103,13 +103,13 @@ def event_rows(draw):
     return row
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(event_rows())
 def test_a_row_is_read_as_a_table_is(row):
     same(row)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(event_rows(), max_size=5))
 def test_rows_do_not_depend_on_each_other(rows):
     assert read_rows(rows, LATER) == [read_rows([row], LATER)[0] for row in rows]

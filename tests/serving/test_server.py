@@ -203,7 +203,7 @@ WORDS = st.sampled_from(
 )
 VALUES = JSON | st.sampled_from(["view", "P00001", "fuzz", "2026-10-01T00:00:00Z", 1e21, -1e30, 2**63])
 ROWS = st.lists(st.dictionaries(WORDS, VALUES, max_size=6) | JSON, max_size=3)
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @FUZZ

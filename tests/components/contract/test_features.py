@@ -251,7 +251,7 @@ def test_before_any_feedback_there_is_none(time):
     ),
     day=st.integers(-2, 12),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_click_rate_against_a_loop(days, day):
     table = [{"page": p, "day": 100 + d, "impressions": i, "views": v} for p, d, i, v in days]
     found = rates((100 + day) * DAY + HOUR, table)["click_rate"][0]
@@ -327,7 +327,7 @@ def assert_close(found, expected):
         np.testing.assert_array_equal(found[key][2], categorical)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(visits=logs())
 def test_batch_and_one_by_one_agree_and_all_is_finite(visits):
     dataset = rich(visits, [{"page": 1, "day": 11574, "impressions": 3, "views": 2}])
@@ -346,7 +346,7 @@ def daily(visits):
     return [{"page": p, "day": d, "views": n, "impressions": 2 * n} for (p, d), n in days.items()]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     visits=logs(),
     later=st.lists(st.tuples(st.integers(0, 5), st.floats(0, 3e6)), max_size=6),

@@ -37,7 +37,7 @@ def weights(seed, *, fields, bins, values, vectors, hidden):
     return {name: np.asarray(value, np.float32) for name, value in parts.items()} | {"offsets": offsets}
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     seed=st.integers(0, 2**32),
     count=st.integers(1, 150),

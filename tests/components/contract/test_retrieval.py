@@ -308,7 +308,7 @@ def catalogue(visits):
     )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(visits=logs(), size=st.integers(1, 8), quota=st.integers(1, 6))
 def test_what_must_not_be_shown_is_never_shortlisted(visits, size, quota):
     dataset = catalogue(visits)
@@ -336,7 +336,7 @@ def test_what_must_not_be_shown_is_never_shortlisted(visits, size, quota):
             assert len(pages) == min(size, len(may))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(visits=logs(), size=st.integers(1, 5), keep=st.integers(1, 6))
 def test_cutting_the_batch_changes_nothing(visits, size, keep):
     dataset = catalogue(visits)

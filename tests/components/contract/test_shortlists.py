@@ -62,7 +62,7 @@ def assert_same(retriever, requests, trends, allowed, wanted):
     return fast
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32),
     pages=st.integers(1, 70),

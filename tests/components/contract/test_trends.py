@@ -118,7 +118,7 @@ def test_counts_by_hand():
     assert opened[1].tolist() == [START, START + DAY, np.inf]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(replay=replays(), size=st.integers(1, 8))
 def test_walk_against_the_definition(replay, size):
     events, requests = replay
@@ -133,7 +133,6 @@ def test_walk_against_the_definition(replay, size):
             assert opened[row, page] == min(times, default=np.inf)
 
 
-@settings(deadline=None)
 @given(replay=replays(), size=st.integers(1, 8))
 def test_walk_leaves_the_counters_as_if_all_had_been_added(replay, size):
     events, requests = replay
@@ -147,7 +146,6 @@ def test_walk_leaves_the_counters_as_if_all_had_been_added(replay, size):
         np.testing.assert_allclose(after.at(asked(later))[name], values, rtol=1e-5, atol=1e-30)
 
 
-@settings(deadline=None)
 @given(replay=replays(), order=st.randoms(use_true_random=False), pieces=st.integers(1, 6))
 def test_adding_in_any_order_equals_the_definition(replay, order, pieces):
     events, _ = replay
@@ -188,7 +186,7 @@ def test_a_request_before_the_counts_is_answered_as_of_the_counts():
     assert counters.at(asked([(START, "", "")]))["trend_7d"][0, 0] == pytest.approx(0.5)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(replay=replays(), which=st.integers(0, 30), page=st.integers(0, PAGES - 1), shift=st.floats(0, 1e6))
 def test_later_events_change_nothing(replay, which, page, shift):
     """Any event at or after a request's time may be another: its counts stay the same."""

@@ -61,7 +61,7 @@ def test_a_cohort_without_candidates_is_not_compared():
     assert found["b only"]["auc"] is None
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(scores=st.lists(st.integers(0, 4), min_size=2, max_size=8), target=st.integers(0, 7))
 def test_request_auc_is_the_auc_of_one_request(scores, target):
     score = np.array(scores, float)

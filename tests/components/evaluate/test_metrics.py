@@ -26,7 +26,7 @@ def test_expected_over_all_places_of_a_tie(better, ties, k):
     )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(scores=small_scores, k=st.integers(1, 8))
 def test_ties_against_random_orders(scores, k):
     """Shuffle the candidates many times, sort by score: the mean is the expected value."""

@@ -1,7 +1,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from components.contract import columns as c
@@ -18,7 +18,6 @@ from tests.support.build import DAY, make_dataset, mean_tower
 values = st.sampled_from([-np.inf, -0.5, 0.0, 0.25, 0.5, 1.0])
 
 
-@settings(deadline=None)
 @given(data=st.data(), rows=st.integers(1, 6), pages=st.integers(1, 9), size=st.integers(1, 12))
 def test_best_are_those_of_a_full_sort(data, rows, pages, size):
     flat = data.draw(st.lists(values, min_size=rows * pages, max_size=rows * pages))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from components.contract import columns as c
@@ -58,7 +58,6 @@ def test_fit_lists_pages_of_the_same_associates():
     np.testing.assert_allclose(found[1].score[:2, 0], 1 / np.sqrt(2))
 
 
-@settings(deadline=None)
 @given(visits=logs(), later=logs())
 def test_later_stages_change_nothing(visits, later):
     seen = [(*visit[:3], c.FIT) for visit in visits]

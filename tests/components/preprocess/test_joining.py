@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from components.preprocess.feedback import SUMS
@@ -19,7 +19,6 @@ def write(folder, number, times):
 times = st.lists(st.integers(0, 40).map(lambda n: 1_595_029_553_000_000 + 700_001 * n), max_size=12)
 
 
-@settings(deadline=None)
 @given(parts=st.lists(times, min_size=1, max_size=4), share=st.floats(0, 1))
 def test_cuts_are_the_quantiles_of_all_times(tmp_path_factory, parts, share):
     folder = tmp_path_factory.mktemp("parts")

@@ -45,7 +45,7 @@ def test_platt_recovers_what_made_the_labels(slope, intercept):
     assert found == pytest.approx((slope, intercept), abs=0.08)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(pairs=st.lists(st.tuples(st.floats(-50, 50, width=32), st.booleans()), min_size=1, max_size=30))
 def test_platt_keeps_the_order(pairs):
     slope, intercept = platt(np.array([p[0] for p in pairs], np.float32), np.array([p[1] for p in pairs]))

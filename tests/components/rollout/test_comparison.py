@@ -121,7 +121,7 @@ def test_the_alarm_is_kept_when_later_blocks_look_better():
     assert judge(measures(clicks=clicks), 600, SETTINGS).verdict is Verdict.BAD
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     shown=st.integers(1, 9), other=st.integers(1, 9), rate=st.floats(0.01, 1.0), better=st.floats(1.0, 3.0)
 )

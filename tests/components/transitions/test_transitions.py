@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from components.contract import columns as c
@@ -90,7 +90,6 @@ def test_direction_counts_and_associates_are_not_joined():
 
 
 @given(visits=logs(), steps=st.integers(1, 7), shrinkage=st.sampled_from([0.0, 2.0]))
-@settings(deadline=None)
 def test_against_a_loop(visits, steps, shrinkage):
     chosen = {"steps": steps, "decay": 0.5, "half_life_days": 2.0, "shrinkage": shrinkage}
     last = max((visit[2] for visit in visits), default=0)

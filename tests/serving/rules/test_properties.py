@@ -187,9 +187,7 @@ def run(document, pages, person, opened, completed, scores, limit, asks, allowed
 
 
 def cases(test):
-    return settings(
-        max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )(
+    return settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])(
         given(
             document=documents,
             catalogue=catalogues,

@@ -228,7 +228,5 @@ def test_the_stores_do_as_the_model(redis_server, tmp_path_factory):
         return [str(tmp_path_factory.mktemp("model") / "store.sqlite"), redis_server.url]
 
     machine = type("Machine", (Stores,), {"addresses": staticmethod(addresses)})
-    quiet = settings(
-        max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+    quiet = settings(max_examples=25, stateful_step_count=25, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(machine, settings=quiet)
