@@ -154,6 +154,19 @@ static void best_first(int64_t *key, int64_t n, int64_t k) {
   }
 }
 
+INLINE float larger_of(float a, float b) { return a > b ? a : b; }
+
+/* The largest of n values, or 0. In lanes: the compiler may not change the order of comparisons itself. */
+INLINE float largest_of(const float *value, int64_t n) {
+  float lane[16] = {0}, found = 0;
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (int64_t j = 0; j < 16; j++) lane[j] = larger_of(value[i + j], lane[j]);
+  for (; i < n; i++) found = larger_of(value[i], found);
+  for (int64_t j = 0; j < 16; j++) found = larger_of(lane[j], found);
+  return found;
+}
+
 /* Keys of the values that are at least as large as a bound. There must be room for one more. */
 INLINE int64_t gather(const float *value, int64_t pages, float bound, int64_t *key) {
   int64_t n = 0;
@@ -181,8 +194,7 @@ INLINE float guess(const float *value, int64_t pages, int64_t k) {
   if (pages < 4 * SAMPLE || wanted >= SAMPLE) return bound;
   for (int i = 0; i < SAMPLE; i++) sample[i] = value[i * pages / SAMPLE];
   for (int larger = 0; larger < wanted;) {
-    float largest = 0;
-    for (int i = 0; i < SAMPLE; i++) largest = sample[i] > largest ? sample[i] : largest;
+    const float largest = largest_of(sample, SAMPLE);
     if (largest < FLT_MIN) return FLT_MIN;
     bound = largest;
     for (int i = 0; i < SAMPLE; i++) {
@@ -214,17 +226,42 @@ INLINE int64_t best_pages(const float *value, int64_t pages, int64_t k, int64_t 
   return size;
 }
 
+/* Adds up the weighted lists of a history, of pages that may be shown, in sum; returns how many pages they
+   name, and which. mark is 0 for all pages, before and after. */
+INLINE int64_t add_lists(
+    const int32_t *past, const float *weight, int64_t length, const int32_t *index, const float *listed,
+    int64_t entries, int64_t begin, int64_t end, const uint8_t *may, double *sum, int32_t *mark, int32_t *touched) {
+  int64_t n = 0;
+  for (int64_t j = 0; j < length; j++) {
+    if (past[j] < 0) continue;
+    const int64_t at = past[j] * entries;
+    for (int64_t e = at + begin; e < at + end; e++) {
+      const float more = listed[e] * weight[j];
+      const int32_t p = index[e];
+      if (more == 0 || !may[p]) continue;
+      if (!mark[p]) {
+        mark[p] = 1;
+        sum[p] = 0;
+        touched[n++] = p;
+      }
+      sum[p] += more;
+    }
+  }
+  for (int64_t i = 0; i < n; i++) mark[touched[i]] = 0;
+  return n;
+}
+
 /* The first stage of requests: see retrieval.Retriever.shortlist, whose numbers these are, bit by bit.
    Returns the number of candidates of all requests. */
 WIDEST int64_t shortlist(
-    int64_t batch, int64_t pages, int64_t scores, int64_t sources,
+    int64_t batch, int64_t pages, int64_t sources,
     int64_t lists, const int64_t *bound, /* (lists + 1), columns of the next two */
     const int32_t *index, const float *listed, /* (pages + 1, bound[lists]) */
-    const int64_t *plane,                      /* (lists, 4): of the last page, the one before, the history
+    const int64_t *plane,                      /* (lists, 4): scores of the last page, the one before, the history
                                                   and the latest pages; -1 for none */
     int64_t length, const int32_t *history,    /* (batch, length), -1 pads */
     const float *history_weight, int64_t latest, const float *latest_weight,
-    int64_t planes, const int64_t *dense, /* (planes), which are given */
+    int64_t planes, const int64_t *dense, /* (planes), scores that are given */
     const float *const *given,            /* (planes) of (batch, pages) */
     const float *opened,                  /* (batch, pages) */
     const double *newness,                /* (pages) */
@@ -240,81 +277,52 @@ WIDEST int64_t shortlist(
   const int64_t entries = bound[lists], stride = (pages + 15) / 16 * 16;
   int64_t longest = most, found = 0;
   for (int64_t s = 0; s < sources; s++) longest = quota[s] > longest ? quota[s] : longest;
-  float *all = (float *)work, *total = all + scores * stride;
-  double *sum = (double *)(total + stride);
+  /* Planes: what the fused scores are, what a given source says, what each other source says. */
+  float *total = (float *)work, *shown = total + stride, *summed = shown + stride;
+  double *sum = (double *)(summed + lists * stride);
   int64_t *key = (int64_t *)(sum + stride), *named = key + pages + 1;
-  int32_t *number = (int32_t *)(named + sources), *touched = number + pages, *proposed = touched + pages;
-  int32_t *chosen = proposed + sources * longest;
-  memset(number, 0, (size_t)pages * sizeof(int32_t));
+  int32_t *mark = (int32_t *)(named + sources), *number = mark + pages, *touched = number + pages;
+  int32_t *proposed = touched + pages, *chosen = proposed + sources * longest;
+  memset(mark, 0, (size_t)pages * sizeof(int32_t));
   for (int64_t b = 0; b < batch; b++) {
     const uint8_t *may = allowed + b * pages;
     const int32_t *past = history + b * length;
+    const float *often = opened + b * pages;
     uint8_t *stays = kept + b * pages;
-    memset(all, 0, (size_t)(scores * stride) * sizeof(float));
-    float popular = 1;
-    for (int64_t p = 0; p < pages; p++) popular = opened[b * pages + p] > popular ? opened[b * pages + p] : popular;
+    const float popular = larger_of(largest_of(often, pages), 1);
     for (int64_t p = 0; p < pages; p++) {
-      const float often = 1.0f + opened[b * pages + p] / popular;
-      total[p] = may[p] ? (float)(1e-6 * ((double)often + 1e-3 * newness[p])) : 0.0f;
-    }
-    for (int64_t d = 0; d < planes; d++) {
-      const float *from = given[d] + b * pages;
-      float *to = all + dense[d] * stride, largest = 0;
-      for (int64_t p = 0; p < pages; p++) {
-        to[p] = may[p] ? from[p] : 0.0f;
-        largest = to[p] > largest ? to[p] : largest;
-      }
-      best[dense[d] * batch + b] = largest;
-    }
-    for (int64_t l = 0; l < lists; l++) {
-      const int64_t begin = bound[l], end = bound[l + 1];
-      for (int64_t which = 0; which < 4; which++) {
-        const int64_t q = plane[l * 4 + which];
-        if (q < 0) continue;
-        float *to = all + q * stride, largest = 0;
-        if (which < 2) {
-          if (which < length && past[which] >= 0) {
-            const int64_t at = past[which] * entries;
-            for (int64_t e = at + begin; e < at + end; e++) {
-              const int32_t p = index[e];
-              if (listed[e] == 0 || !may[p]) continue;
-              to[p] = listed[e];
-              largest = to[p] > largest ? to[p] : largest;
-            }
-          }
-        } else {
-          const float *weight = which == 2 ? history_weight : latest_weight;
-          const int64_t size = which == 2 || latest > length ? length : latest;
-          int64_t n = 0;
-          for (int64_t j = 0; j < size; j++) {
-            if (past[j] < 0) continue;
-            const int64_t at = past[j] * entries;
-            for (int64_t e = at + begin; e < at + end; e++) {
-              const float more = listed[e] * weight[j];
-              const int32_t p = index[e];
-              if (more == 0 || !may[p]) continue;
-              if (number[p] != -2) {
-                number[p] = -2;
-                sum[p] = 0;
-                touched[n++] = p;
-              }
-              sum[p] += more;
-            }
-          }
-          for (int64_t i = 0; i < n; i++) {
-            const int32_t p = touched[i];
-            number[p] = -1;
-            to[p] = (float)sum[p];
-            largest = to[p] > largest ? to[p] : largest;
-          }
-        }
-        best[q * batch + b] = largest;
-      }
+      const float share = 1.0f + often[p] / popular;
+      total[p] = may[p] ? (float)(1e-6 * ((double)share + 1e-3 * newness[p])) : 0.0f;
     }
     for (int64_t s = 0; s < sources; s++) {
-      named[s] = best_pages(all + s * stride, pages, quota[s], key, proposed + s * longest);
+      const float *value = shown;
+      float largest = 0;
+      int64_t d = 0;
+      while (d < planes && dense[d] != s) d++;
+      if (d < planes) {
+        const float *from = given[d] + b * pages;
+        for (int64_t p = 0; p < pages; p++) shown[p] = may[p] ? from[p] : 0.0f;
+        largest = largest_of(shown, pages);
+      } else {
+        int64_t l = 0;
+        while (plane[l * 4 + 2] != s && plane[l * 4 + 3] != s) l++;
+        const int whole = plane[l * 4 + 2] == s;
+        float *to = summed + l * stride;
+        const int64_t n = add_lists(
+            past, whole ? history_weight : latest_weight, whole || latest > length ? length : latest, index, listed,
+            entries, bound[l], bound[l + 1], may, sum, mark, touched);
+        memset(to, 0, (size_t)pages * sizeof(float));
+        for (int64_t i = 0; i < n; i++) {
+          to[touched[i]] = (float)sum[touched[i]];
+          largest = larger_of(to[touched[i]], largest);
+        }
+        value = to;
+      }
+      best[s * batch + b] = largest;
+      named[s] = best_pages(value, pages, quota[s], key, proposed + s * longest);
       for (int64_t i = 0; i < named[s]; i++) total[proposed[s * longest + i]] += 1.0f / (60.0f + (float)i);
     }
+
     const int64_t united = best_pages(total, pages, most, key, chosen), first = found;
     for (int64_t i = 0; i < united; i++) stays[chosen[i]] = 1;
     for (int64_t p = 0; p < pages; p++) {
@@ -339,8 +347,48 @@ WIDEST int64_t shortlist(
         if (at < quota[s] && at < least) least = at, source[i] = (int32_t)s;
       }
     }
-    for (int64_t q = 0; q < scores; q++)
-      for (int64_t i = first; i < found; i++) said[q * room + i] = all[q * stride + page[i]];
+
+    /* What is said of the candidates: all of them may be shown, so that given planes need no mask. */
+    for (int64_t d = 0; d < planes; d++) {
+      const float *from = given[d] + b * pages;
+      float *to = said + dense[d] * room;
+      for (int64_t i = first; i < found; i++) to[i] = from[page[i]];
+      if (dense[d] < sources) continue;
+      for (int64_t p = 0; p < pages; p++) shown[p] = may[p] ? from[p] : 0.0f;
+      best[dense[d] * batch + b] = largest_of(shown, pages);
+    }
+    for (int64_t l = 0; l < lists; l++) {
+      for (int64_t which = 0; which < 4; which++) {
+        const int64_t q = plane[l * 4 + which];
+        if (q < 0) continue;
+        float *to = said + q * room, largest = 0;
+        if (q < sources) {
+          for (int64_t i = first; i < found; i++) to[i] = summed[l * stride + page[i]];
+          continue;
+        }
+        for (int64_t i = first; i < found; i++) to[i] = 0;
+        if (which >= 2) {
+          const int64_t n = add_lists(
+              past, which == 2 ? history_weight : latest_weight, which == 2 || latest > length ? length : latest,
+              index, listed, entries, bound[l], bound[l + 1], may, sum, mark, touched);
+          for (int64_t i = 0; i < n; i++) {
+            const int32_t at = number[touched[i]];
+            const float value = (float)sum[touched[i]];
+            largest = larger_of(value, largest);
+            if (at >= 0) to[at] = value;
+          }
+        } else if (which < length && past[which] >= 0) {
+          const int64_t at = past[which] * entries;
+          for (int64_t e = at + bound[l]; e < at + bound[l + 1]; e++) {
+            const int32_t p = index[e];
+            if (listed[e] == 0 || !may[p]) continue;
+            largest = larger_of(listed[e], largest);
+            if (number[p] >= 0) to[number[p]] = listed[e];
+          }
+        }
+        best[q * batch + b] = largest;
+      }
+    }
   }
   return found;
 }

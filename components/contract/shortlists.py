@@ -97,13 +97,14 @@ class CompiledShortlist:
             np.ascontiguousarray(quota, np.int64),
         ]
         *self._lists, self._dense, self._newness, self._quota = map(pointer, self._arrays)
-        self._sizes = tuple(map(ctypes.c_int64, (pages, scores, len(quota), count)))
+        self._sizes = tuple(map(ctypes.c_int64, (pages, len(quota), count)))
         self._pages, self._scores, self._sources = pages, scores, len(quota)
         self._most = min(most, pages)
         longest = max(int(np.max(quota)), self._most)
-        # Planes are filled up to whole lines of the cache.
+        # Planes of 4 bytes, filled up to whole lines of the cache, then what has 8 bytes, then the rest.
         plane = pages + 16
-        self._work = 8 * (2 * plane + len(quota)) + 4 * (plane * (scores + 3) + (len(quota) + 1) * longest)
+        self._work = 4 * plane * (2 + count) + 8 * (2 * plane + len(quota))
+        self._work += 4 * (3 * pages + (len(quota) + 1) * longest)
 
     def __call__(
         self,
