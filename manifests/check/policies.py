@@ -28,6 +28,7 @@ from manifests.check.objects import (
 NAMESPACE = "waymark"
 _CLUSTER_KINDS = ("Namespace",)
 _METRIC = re.compile(r"\bwaymark_[a-z0-9_]+")
+_ENDS = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("_total",)}
 
 
 def check(objects: Objects) -> Iterator[Finding]:
@@ -216,7 +217,7 @@ def _exported() -> set[str]:
 
     found = set()
     for family in REGISTRY.collect():
-        ends = ("_bucket", "_sum", "_count") if family.type == "histogram" else ("_total",)
+        ends = _ENDS.get(family.type, ("",))
         found |= {family.name + end for end in ends}
     return found
 
