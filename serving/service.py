@@ -74,6 +74,10 @@ class Service:
         engine.warm_up()
         return engine
 
+    def beside(self, release: Release) -> Engine:
+        """An engine of another release over the same store, which it only reads; it answers nobody."""
+        return Engine(release, self.store, rules=self._rules, ranker=self._settings.ranker)
+
     def change(self, release: Release) -> None:
         """Load a release beside the one that answers, then let it answer.
 

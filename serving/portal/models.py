@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from serving.payloads import Instance
+
 
 class _Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -143,6 +145,17 @@ class Published(_Answer):
 
     release: str
     previous: str | None
+
+
+class WhatIf(BaseModel):
+    """A question, and which release is to answer it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    instance: Instance = Instance()
+    release: str | None = Field(
+        None, max_length=64, description="A release of HOME; the one that answers if none is named"
+    )
 
 
 class Findings(_Answer):

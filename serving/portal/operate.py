@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import structlog
 from fastapi import APIRouter, Header
 from fastapi import Path as PathParameter
 from fastapi.responses import HTMLResponse
 
+from serving.auth import only_own
 from serving.errors import RequestError
-from serving.openapi import Error
+from serving.openapi import Error, Prediction
 from serving.portal import live
 from serving.portal.answers import recorded, summary
+from serving.portal.aside import Aside
 from serving.portal.catalogue import Browsers
 from serving.portal.data import Id, Limit
 from serving.portal.models import (
@@ -24,6 +26,7 @@ from serving.portal.models import (
     RecordedAnswer,
     ReleaseDetail,
     ReleaseList,
+    WhatIf,
 )
 from serving.portal.releases import Shelf
 from serving.service import Service
@@ -49,6 +52,7 @@ def routes(service: Service, browsers: Browsers, home: Path | None) -> APIRouter
     """
     router = APIRouter(generate_unique_id_function=lambda route: route.name)
     shelf = Shelf(home) if home is not None else None
+    aside = Aside(service.beside)
 
     def releases() -> Shelf:
         if shelf is None:
@@ -94,6 +98,23 @@ def routes(service: Service, browsers: Browsers, home: Path | None) -> APIRouter
     @router.get("/v1/releases/{name}", summary="One release and its evaluation")
     def release(name: Name) -> ReleaseDetail:
         return releases().one(name, service.engine.name)
+
+    @router.post(
+        "/v1/what-if",
+        summary="Answer one question by a release of HOME and the rules in force; nothing is recorded",
+        response_model=Prediction,
+        response_model_exclude_unset=True,
+        responses={
+            409: {"description": "The release is damaged, or of another version", "model": Error},
+            413: {"description": "The body is too large", "model": Error},
+        },
+    )
+    def what_if(body: WhatIf) -> dict[str, Any]:
+        only_own([body.instance.associate_id], "instance")
+        instance = body.instance.model_copy(update={"explain": True})
+        if body.release in (None, service.engine.name):
+            return service.preview(instance)
+        return aside.answer(releases().get(body.release), instance, service.rules()[0])
 
     @router.get("/v1/findings", summary="What the last validation into HOME found")
     def findings() -> Findings:

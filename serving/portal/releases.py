@@ -39,7 +39,7 @@ class Shelf:
 
     def one(self, name: str, serving: str) -> ReleaseDetail:
         """One release."""
-        release = self._read(name)
+        release = self.get(name)
         try:
             evaluation = json.loads(release.evaluation.read_text())
         except (ReleaseError, OSError, json.JSONDecodeError):
@@ -54,6 +54,21 @@ class Shelf:
             reports=[kind for kind in REPORTS if self._report(release, kind) is not None],
         )
 
+    def get(self, name: str) -> Release:
+        """One release; nobody has verified its files.
+
+        Raises
+        ------
+        RequestError
+            404: there is none.
+        """
+        if not is_name(name):
+            raise RequestError("no such release", 404)
+        try:
+            return releases.read(self._home / "releases" / name)
+        except ReleaseError as error:
+            raise RequestError("no such release", 404) from error
+
     def publish(self, name: str) -> Published:
         """Make a release current.
 
@@ -62,7 +77,7 @@ class Shelf:
         RequestError
             There is no such release (404), or it is damaged (409): the current one stays.
         """
-        self._read(name)
+        self.get(name)
         previous = self._current()
         try:
             releases.publish(self._home, name)
@@ -78,7 +93,7 @@ class Shelf:
         RequestError
             404: there is none.
         """
-        path = self._report(self._read(name), kind)
+        path = self._report(self.get(name), kind)
         if path is None:
             raise RequestError(f"release {name} has no report of this kind", 404)
         return path.read_bytes()
@@ -97,14 +112,6 @@ class Shelf:
         except ReleaseError:
             return None
         return found.name if found else None
-
-    def _read(self, name: str) -> Release:
-        if not is_name(name):
-            raise RequestError("no such release", 404)
-        try:
-            return releases.read(self._home / "releases" / name)
-        except ReleaseError as error:
-            raise RequestError("no such release", 404) from error
 
     @staticmethod
     def _report(release: Release, kind: str) -> Path | None:

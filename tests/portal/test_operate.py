@@ -3,11 +3,13 @@
 import json
 
 import httpx
+import polars as pl
 import pytest
 from playwright.sync_api import expect
 
 from components.contract.release import current
 from tests.portal.test_everywhere import serious
+from tests.support.releases import copy_home, next_release
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.slow
@@ -143,6 +145,36 @@ def test_what_if_shows_both_lists_and_records_nothing(site, open_page):
     page.wait_for_timeout(1500)
     after = httpx.get(f"{site.url}/v1/associates/{associate}/answers?limit=100").json()["answers"]
     assert len(after) == len(before)
+
+
+def test_what_if_another_release_had_answered(small_release, tmp_path, open_page):
+    home = copy_home(small_release, tmp_path / "home")
+    older = current(home).name
+    process = ServerProcess(home, tmp_path / "log").start()
+    try:
+        associate = somebody(process)
+        at = httpx.get(f"{process.url}/v1/about").json()["last_event"] + 60
+        best = ask(process, associate, context={"time": at})["items"][0]["page_id"]
+    finally:
+        process.stop()
+    newer = next_release(home, pages=lambda pages: pages.with_columns(retired=pl.col("page_id") == best)).name
+    process = ServerProcess(home, tmp_path / "log").start()
+    try:
+        page = open_page(f"{process.url}/operate#/what-if/{associate}/{at}")
+        sides = page.locator(".sides section")
+        expect(sides.nth(1).locator(".ranked")).to_be_visible()
+        page.get_by_label("Time (UTC)").nth(1).fill(page.get_by_label("Time (UTC)").first.input_value())
+        page.get_by_label("Release").nth(1).select_option(older)
+        summary = page.get_by_role("status").filter(has_text="are other ones")
+        expect(summary).to_contain_text(f"By {older} instead of {newer}", timeout=60_000)
+        fresh = sides.nth(1).locator(f"li[data-page='{best}']")
+        expect(fresh).to_contain_text("+ new")
+        expect(sides.first.locator(f"li[data-page='{best}']")).to_have_count(0)
+        expect(sides.first).to_contain_text("not there")
+        assert ask(process, associate)["release"] == newer
+        assert serious(page) == []
+    finally:
+        process.stop()
 
 
 def test_live_metrics_move(site, open_page):

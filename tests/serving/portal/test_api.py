@@ -1,6 +1,7 @@
 """The portal's interface over the small release."""
 
 import jsonschema
+import polars as pl
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -165,6 +166,61 @@ def test_publishing_moves_the_pointer_but_not_for_a_foreign_page(home, client, t
     report = mine.get(f"/v1/releases/{newer}/reports/evaluation")
     assert report.text == "<p>well</p>"
     assert report.headers["content-security-policy"].startswith("sandbox;")
+    service.stop()
+
+
+def test_what_if_another_release_answered(small_release, tmp_path):
+    copy = copy_home(small_release, tmp_path / "home")
+    older = load(copy)
+    first, service = client_of(None, older, None)
+    question = {"associate_id": service.engine.examples()[0], "limit": 5, "context": {"time": 1_790_000_000}}
+    before = first.post("/v1/what-if", json={"instance": question}).json()
+    service.stop()
+    assert before["release"] == older.name
+    best = before["items"][0]["page_id"]
+
+    def retire(pages: pl.DataFrame) -> pl.DataFrame:
+        return pages.with_columns(retired=(pl.col("page_id") == best) | pl.col("retired").fill_null(False))
+
+    newer = next_release(copy, pages=retire)
+    client, service = client_of(copy, load(copy), open_store(str(copy / "store" / "events.sqlite")))
+    now = client.post("/v1/what-if", json={"instance": question}).json()
+    assert now["release"] == newer.name
+    assert best not in [item["page_id"] for item in now["items"]]
+    # The release before answers as it did, and says what moved each page.
+    again = client.post("/v1/what-if", json={"instance": question, "release": older.name}).json()
+    assert [item["page_id"] for item in again["items"]] == [item["page_id"] for item in before["items"]]
+    assert [item["contributions"] for item in again["items"]] == [
+        item["contributions"] for item in before["items"]
+    ]
+    # Nothing of it is kept, and the one that answers is the same.
+    service._recorder.stop()
+    assert client.get(f"/v1/associates/{question['associate_id']}/answers").json()["answers"] == []
+    assert service.engine.name == newer.name
+    # Rules in force hold for it too, and what happened since is seen.
+    told = {"associate_id": question["associate_id"], "page_id": again["items"][1]["page_id"]}
+    told |= {"event_type": "view", "timestamp": 1_789_999_000}
+    assert client.post("/v1/events", json={"events": [told]}).status_code == 202
+    service.set_rules(b'{"blocks": [{"name": "no", "pages": {"ids": ["%s"]}}]}' % best.encode(), None)
+    ruled = client.post("/v1/what-if", json={"instance": question, "release": older.name}).json()
+    assert not {best, told["page_id"]} & {item["page_id"] for item in ruled["items"]}
+
+    for name, status in (("20200101T000000-abcdef", 404), ("../current", 404), ("x" * 65, 400)):
+        answer = client.post("/v1/what-if", json={"instance": question, "release": name})
+        assert answer.status_code == status, answer.text
+    service.stop()
+
+
+def test_a_damaged_release_answers_nothing(home, tmp_path):
+    copy = copy_home(home, tmp_path / "home")
+    older, _ = load(copy), next_release(copy)
+    victim = older.root / "ranker" / "weights.npz"
+    victim.write_bytes(victim.read_bytes()[:-1] + b"x")
+    client, service = client_of(copy, load(copy), None)
+    answer = client.post("/v1/what-if", json={"release": older.name})
+    assert answer.status_code == 409
+    assert str(tmp_path) not in answer.text
+    assert client.post("/v1/what-if", json={}).status_code == 200
     service.stop()
 
 

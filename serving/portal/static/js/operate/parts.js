@@ -27,15 +27,15 @@ export const field = (label, input) => h("label", { class: "field" }, label, inp
 export const seconds = text => Date.parse(`${text}Z`) / 1000;
 export const local = at => new Date(1000 * at).toISOString().slice(0, 16);
 
-/** The list that a question would get by the rules in force. A preview: it is neither recorded nor counted. */
+/** The list that a question would get by the rules in force and others. A preview: it is neither recorded nor counted. */
 export async function preview(instance, rules = {}) {
   return post("/v1/rules/preview", { rules, instance });
 }
 
-/** A ranked list. `note(item, place)` gives what stands at the right. */
-export function ranked(items, note) {
+/** A ranked list. `note(item, place)` gives what stands at the right, `more(item)` what stands below. */
+export function ranked(items, note, more) {
   return h("ol", { class: "ranked" }, items.map((item, place) => h("li", { "data-page": item.page_id }, h("b", null, String(place + 1)),
-    h("div", null, h("strong", null, item.title || item.page_id), h("span", null, item.reason)), note?.(item, place))));
+    h("div", null, h("strong", null, item.title || item.page_id), h("span", null, item.reason), more?.(item)), note?.(item, place))));
 }
 
 /** By how much a page moved, in words and with a sign, not by colour alone. */
