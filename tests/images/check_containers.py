@@ -40,7 +40,9 @@ MOST_MEGABYTES = {
     "serving": 2200 if _SERVER_NEEDS_TENSORFLOW else 1000,
     "train": 2500,
     "data": 3100,
+    "serving-gpu": 7500,
 }
+SERVERS = [target for target in TARGETS if target.startswith("serving")]
 if os.environ.get("GPU") == "1":
     MOST_MEGABYTES["train"] = 9000
 
@@ -122,7 +124,7 @@ def modules_of_steps(image: str) -> list[str]:
     return sorted(found)
 
 
-@pytest.mark.parametrize("target", [target for target in TARGETS if target != "serving"])
+@pytest.mark.parametrize("target", [target for target in TARGETS if target not in SERVERS])
 def test_holds_what_its_steps_import(client: docker.DockerClient, target: str) -> None:
     modules = modules_of_steps(target)
     assert len(modules) >= 3
@@ -186,14 +188,18 @@ def release(small_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return copy
 
 
-@pytest.fixture(scope="module")
-def server(client: docker.DockerClient, release: Path) -> Iterator[tuple[Any, httpx.Client]]:
+@pytest.fixture(scope="module", params=SERVERS)
+def server(
+    client: docker.DockerClient, release: Path, request: pytest.FixtureRequest
+) -> Iterator[tuple[Any, httpx.Client]]:
     container = client.containers.run(
-        name_of("serving"),
+        name_of(request.param),
         detach=True,
         volumes={str(release): {"bind": "/mnt/models", "mode": "ro"}},
         ports={"8080/tcp": ("127.0.0.1", None)},
         mem_limit="2g",
+        # On a busy machine the ranker must not be left out for want of time.
+        environment={"WAYMARK_SERVING_DEADLINE_MS": "20000"},
         **STRICT,
     )
     try:
@@ -211,8 +217,13 @@ def server(client: docker.DockerClient, release: Path) -> Iterator[tuple[Any, ht
         container.remove(force=True)
 
 
-@pytest.mark.skipif("serving" not in TARGETS, reason="the serving image was not built")
+@pytest.mark.skipif(not SERVERS, reason="no image of the server was built")
 class TestServing:
+    def test_only_the_gpu_image_loads_tensorflow(self, server: tuple[Any, httpx.Client]) -> None:
+        _, libraries = server[0].exec_run("cat /proc/1/maps")
+        gpu = name_of("serving-gpu") in server[0].image.tags
+        assert (b"tensorflow" in libraries) == gpu
+
     def test_answers_as_the_engine_does(self, server: tuple[Any, httpx.Client], release: Path) -> None:
         engine = Engine(load(release))
         associate, now = engine.examples()[0], engine.last_event + 60
@@ -220,6 +231,7 @@ class TestServing:
         answer = server[1].post("/v1/models/waymark:predict", json={"instances": [instance]})
         assert answer.status_code == 200
         [found] = answer.json()["predictions"]
+        assert found["fallback"] is None
         [expected] = engine.recommend([Instance(associate_id=associate, context=Context(time=now))])
         assert found["release"] == engine.name
         assert [item["page_id"] for item in found["items"]] == [item["page_id"] for item in expected["items"]]
