@@ -234,7 +234,8 @@ class Retriever:
         vectors: NDArray[np.float32], page: NDArray[np.int32], weight: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         profile = (weight[:, None, :] @ vectors[page])[:, 0]
-        return np.maximum(profile @ vectors.T, 0)
+        found = profile @ vectors.T
+        return np.maximum(found, 0, out=found)
 
     def _two_tower_scores(self, requests: Requests) -> NDArray[np.float32]:
         tower = self._query_tower
@@ -245,7 +246,10 @@ class Retriever:
             requests.time[:, None] - requests.history_time,
         )
         # Cosines run from -1 to 1; sources score 0 for "nothing to say".
-        return ((1 + query @ self._two_tower.T) / 2).astype(np.float32, copy=False)
+        found = query @ self._two_tower.T
+        found += 1
+        found /= 2
+        return found
 
     def allowed(self, requests: Requests) -> NDArray[np.bool_]:
         """Pages that may be shown: published by then, for the role, not yet seen. Shape (B, P)."""

@@ -86,8 +86,29 @@ class DueDates:
             rows = np.sort(found["page"].to_numpy()).astype(np.int32)
             self._required[str(role)] = _Required(rows, published[rows], given[rows])
 
+        # What was found last for each place in a batch: several rules ask for the dates of one request.
+        self._last: dict[int, tuple[Requests, Mapping[int, float], Due, Due]] = {}
+
     def __call__(self, requests: Requests, i: int, completed: Mapping[int, float]) -> Due:
         """Dates of request ``i``; ``completed`` says when which page was completed last."""
+        return self._known(requests, i, completed)[2]
+
+    def soon(self, requests: Requests, i: int, completed: Mapping[int, float]) -> Due:
+        """What is overdue or due soon, the earliest first."""
+        return self._known(requests, i, completed)[3]
+
+    def _known(
+        self, requests: Requests, i: int, completed: Mapping[int, float]
+    ) -> tuple[Requests, Mapping[int, float], Due, Due]:
+        last = self._last.get(i)
+        if last is None or last[0] is not requests or last[1] is not completed:
+            dates = self._find(requests, i, completed)
+            near = dates.take(dates.when <= requests.time[i] + self.window)
+            last = requests, completed, dates, near.take(near.when.argsort(kind="stable"))
+            self._last[i] = last
+        return last
+
+    def _find(self, requests: Requests, i: int, completed: Mapping[int, float]) -> Due:
         page, published, given = self._required.get(str(requests.attributes["role"][i]), _NONE)
         done, finished = completions(completed, requests.time[i])
         if not len(page) and not len(done):

@@ -129,7 +129,7 @@ class Policy:
         rows: list[int] = []
         pages: list[int] = []
         for i in range(len(requests)):
-            soon = self._soon(requests, i, self._due(requests, i, completed[i])).page
+            soon = self._due.soon(requests, i, completed[i]).page
             found = [page for _, page, _ in self._views(requests, i).pins]
             found += soon[allowed[i, soon]][:_MOST_DUE].tolist()
             if self._replaces and found:
@@ -185,7 +185,7 @@ class Policy:
             ranked = self._replace(ranked, pages, waits, missing, moves)
             where[:] = -1
             where[pages[ranked]] = ranked
-        fixed, names = self._fix(view, self._soon(requests, i, dates), where, missing)
+        fixed, names = self._fix(view, self._due.soon(requests, i, completed[i]), where, missing)
         if self.rules.topics.most is None and self._weight == 1:
             order = place_fixed(ranked, fixed, limit)
         else:
@@ -199,7 +199,8 @@ class Policy:
                 if selected[pages[place]]:
                     _note(moves, place, name, f"boosted x{factor:g}")
         pinned = np.zeros(len(pages), bool)
-        pinned[[place for place, name in names.items() if name != MANDATORY]] = True
+        for place, name in names.items():
+            pinned[place] = name != MANDATORY
         return Arrangement(
             order=np.array(order, np.int64),
             moves=[moves.get(place, []) for place in order],
@@ -208,11 +209,6 @@ class Policy:
             pinned=pinned,
             hidden=self._visibility.hidden(requests, i, completed[i]) if explain else {},
         )
-
-    def _soon(self, requests: Requests, i: int, dates: Due) -> Due:
-        """What is overdue or due soon, the earliest first."""
-        near = dates.take(dates.when <= requests.time[i] + self._due.window)
-        return near.take(near.when.argsort(kind="stable"))
 
     def _replace(
         self,
