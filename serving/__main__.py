@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -138,6 +139,8 @@ def _start(home: Path | None, release: Path | None, host: str, port: int, addres
     if home and address and "://" not in address and settings.drain_seconds:
         work = partial(drain, open_store(address), home / "feedback")
         rounds.append(Periodic("drain", settings.drain_seconds, work))
+    # What is loaded by now stays: the collector need not look through it again and again.
+    gc.freeze()
     try:
         server.start([model])
     finally:

@@ -14,9 +14,10 @@ from serving.metrics import ANSWERS
 from serving.stores.base import Answer, Store, StoreError
 
 log = structlog.get_logger()
-_BATCH = 200
+_BATCH = 500
 _PAUSE = 0.5
-_GATHER = 0.05
+# Redis serves nobody while it syncs what was written: better once a second.
+_GATHER = 1.0
 
 
 class Recorder:
@@ -77,7 +78,7 @@ class Recorder:
         try:
             found.extend(self._queue.get(timeout=_PAUSE)())
             # Many answers share a write.
-            time.sleep(_GATHER)
+            self._stopping.wait(_GATHER)
             while len(found) < _BATCH:
                 found.extend(self._queue.get_nowait()())
         except queue.Empty:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from components.contract.trends import TrendCounters
 from serving.catalogue import Catalogue
 from serving.exploration import REACH, explore
 from serving.guard import Guard
+from serving.ids import new_id
 from serving.items import Items, Shown
 from serving.listed import Listed
 from serving.live import LiveTrends
@@ -263,7 +263,7 @@ class Engine:
         i, arranged = shown.i, shown.arranged
         answer: dict[str, Any] = {
             "associate_id": instance.associate_id,
-            "request_id": uuid4().hex,
+            "request_id": new_id(),
             "release": self.name,
             "fallback": scored.fallback_of(i) or (COLD_START if scored.asked.cold[i] else None),
             "items": items,

@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import orjson
 import structlog
@@ -26,6 +25,7 @@ from serving import tracing
 from serving.auth import CALLER, OPEN, SCOPES, scope_of
 from serving.bodies import read_json
 from serving.errors import RequestError, located
+from serving.ids import new_id
 from serving.metrics import HTTP_SECONDS, IN_FLIGHT, RESPONSES
 from serving.openapi import document
 from serving.payloads import describe
@@ -101,7 +101,7 @@ class Gate:
         headers = {name: value for name, value in scope["headers"] if name in _READ}
         request_id = headers.get(b"x-request-id", b"")
         if not _REQUEST_ID.fullmatch(request_id):
-            request_id = uuid4().hex.encode()
+            request_id = new_id().encode()
         method = scope["method"] if scope["method"] in _METHODS else "other"
         needed = scope_of(scope["method"], scope["path"])
         begun, started = time.perf_counter(), False

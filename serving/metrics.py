@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Mapping, Sequence
@@ -73,6 +74,12 @@ RELEASE_LAST_EVENT = Gauge(
 )
 
 
+# What has been looked up by its labels; that takes longer than to count.
+_found = functools.lru_cache(1000)
+_instances, _items = _found(INSTANCES.labels), _found(ITEMS.labels)
+_top_score, recommend_seconds = _found(TOP_SCORE.labels), _found(LATENCY.labels)
+
+
 class AnswerMetrics:
     """Counts what answers hold."""
 
@@ -87,14 +94,14 @@ class AnswerMetrics:
             self._release, self._shown = release, set()
         sources: Tally[str] = Tally()
         for answer in answers:
-            INSTANCES.labels(release, answer["fallback"] or "none").inc()
+            _instances(release, answer["fallback"] or "none").inc()
             items = answer["items"]
             if items:
-                TOP_SCORE.labels(release).observe(items[0]["score"])
+                _top_score(release).observe(items[0]["score"])
             sources.update([item["source"] for item in items])
             self._shown.update([item["page_id"] for item in items])
         for source, count in sources.items():
-            ITEMS.labels(release, source).inc(count)
+            _items(release, source).inc(count)
         PAGES_SHOWN.set(len(self._shown))
 
 

@@ -14,7 +14,7 @@ from serving.auth import only_own
 from serving.batching import Batcher
 from serving.bodies import read_json
 from serving.errors import RequestError
-from serving.metrics import LATENCY, AnswerMetrics
+from serving.metrics import AnswerMetrics, recommend_seconds
 from serving.payloads import parse_instances
 from serving.service import Service
 from serving.settings import ServingSettings
@@ -72,7 +72,7 @@ class Recommender(Model):
         only_own([instance.associate_id for instance in instances], "instances")
         answers = await self._recommend(instances, started)
         # The release that answered: another may be current by now.
-        LATENCY.labels(answers[0]["release"]).observe(time.monotonic() - started)
+        recommend_seconds(answers[0]["release"]).observe(time.monotonic() - started)
         self._metrics.add(answers)
         log.debug("predicted", instances=len(answers))
         return _to_v2(payload, answers) if v2 else {"predictions": answers}
