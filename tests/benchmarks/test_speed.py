@@ -8,8 +8,14 @@ import polars as pl
 import pytest
 
 from components.contract import columns as c
+from components.contract import evidence, kernels, ranking, retrieval
 from components.contract.dataset import Dataset
+from components.contract.features import FeatureBuilder
+from components.contract.ranking import Ranker
+from components.contract.release import load
 from components.preprocess import step as preprocess
+from serving.engine import Engine
+from serving.payloads import Context, Instance
 
 pytestmark = pytest.mark.bench
 EVENTS = 1_000_000
@@ -72,24 +78,40 @@ def test_preprocess_against_polars(tmp_path, capsys):
     )
 
 
-def test_one_request_against_the_ranker_alone(small_release, capsys):
-    from components.contract.release import load
-    from serving.engine import Engine
-    from serving.payloads import Context, Instance
-
+@pytest.fixture
+def asked(small_release):
+    """An engine without a store, and a question."""
     engine = Engine(load(small_release))
-    instance = Instance(associate_id=engine.examples()[0], context=Context(time=engine.last_event + 60))
-    scored, _ = engine.score([instance])
-    features = engine._features(
-        scored.requests,
-        engine._retriever.shortlist(scored.requests, engine._counters.at(scored.requests)),
-        engine._counters.first_opened,
-    )
+    return engine, Instance(associate_id=engine.examples()[0], context=Context(time=engine.last_event + 60))
+
+
+def test_one_request_against_the_ranker_alone(asked, capsys):
+    engine, instance = asked
+    features = engine.score([instance]).features
+    assert features is not None
+    ranker = Ranker(engine.release.ranker).bind(FeatureBuilder(Dataset.load(engine.release.root)).values)
     whole = best_of(lambda: engine.recommend([instance]), 200)
-    alone = best_of(lambda: engine._rank(features.numeric, features.categorical), 200)
+    alone = best_of(lambda: ranker(features.numeric, features.categorical), 200)
     report(
         capsys,
-        f"one request, {len(scored.row)} candidates of {engine.pages} pages: {1e3 * whole:.2f} ms, "
+        f"one request, {len(features.numeric)} candidates of {engine.pages} pages: {1e3 * whole:.2f} ms, "
         f"ranker alone {1e3 * alone:.2f} ms, ratio {whole / alone:.1f}",
     )
-    assert len(scored.row)
+
+
+def test_compiled_loops_against_numpy(asked, capsys, monkeypatch):
+    compiled, instance = asked
+    assert kernels.library() is not None, "build them: python -m components.contract.kernels"
+    for user in (evidence, ranking, retrieval):
+        monkeypatch.setattr(user, "library", lambda: None)
+    plain = Engine(compiled.release)
+    for size in (1, 8):
+        fast, slow = (
+            best_of(lambda engine=engine, size=size: engine.recommend([instance] * size), 100) / size
+            for engine in (compiled, plain)
+        )
+        report(
+            capsys,
+            f"{size} at once: {1e3 * fast:.2f} ms a request by compiled loops, {1e3 * slow:.2f} ms by NumPy, "
+            f"ratio {slow / fast:.1f}",
+        )
