@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import typer
 
-from serving.stores import StoredEvent, StoreError, open_store
+from serving.stores import StoredEvent, StoreError, StoreSettings, open_store
 
 ROOT = Path(__file__).parents[3]
 WRITERS = 3
@@ -154,7 +154,8 @@ _WRITER = (
 
 
 def _count(address: str, folder: Path, kills: int) -> Fault:
-    store = open_store(address)
+    # Redis reads its whole log first; on a busy machine that takes longer than any server would wait.
+    store = open_store(address, StoreSettings(timeout_ms=120_000, write_timeout_ms=120_000))
     acknowledged = [line for file in folder.glob("acknowledged-*") for line in file.read_text().split()]
     log, position = [], ""
     while True:
