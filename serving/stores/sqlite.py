@@ -24,13 +24,15 @@ from serving.stores.statements import (
     INSERT,
     JOINED,
     OLD_EVENTS,
-    OLD_LAYOUT,
     SCHEMA,
+    TABLES,
     VISITS,
 )
 
 log = structlog.get_logger()
 _CHUNK = 5000
+# The table of the first layout.
+_OLD = "events"
 
 
 class _Append:
@@ -67,19 +69,24 @@ class SQLiteStore:
         self._waiting: list[_Append] = []
         self._led = False
         self._queueing = threading.Lock()
-        with self._file.transaction() as sql:
-            for statement in SCHEMA.split(";\n"):
-                sql.execute(statement)
-            self._migrate(sql)
+        # Without the lock where nothing is to do: a server must start though others write without a pause.
+        with self._file.reading() as sql:
+            tables = _tables(sql)
+        # The schema is made in one transaction, so its last table stands for all of it.
+        if "releases" not in tables or _OLD in tables:
+            with self._file.transaction() as sql:
+                for statement in SCHEMA.split(";\n"):
+                    sql.execute(statement)
+                self._migrate(sql)
 
     def _migrate(self, sql: sqlite3.Connection) -> None:
         """Take over the events of the first layout, one table of rows by id, whole or not at all."""
-        if not sql.execute(OLD_LAYOUT).fetchone():
+        if _OLD not in _tables(sql):
             return
         moved, rows = 0, sql.execute(OLD_EVENTS)
         while some := rows.fetchmany(_CHUNK):
             moved += len(self._insert(sql, [StoredEvent(*row) for row in some]))
-        sql.execute("DROP TABLE events")
+        sql.execute(f"DROP TABLE {_OLD}")
         log.info("store migrated", events=moved)
 
     def append(self, events: Sequence[StoredEvent]) -> list[Entry]:
@@ -343,6 +350,10 @@ class SQLiteStore:
     def close(self) -> None:
         """See :class:`serving.stores.base.Store`."""
         self._file.close()
+
+
+def _tables(sql: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in sql.execute(TABLES)}
 
 
 def _parts(ids: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:

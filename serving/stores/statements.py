@@ -52,8 +52,8 @@ ENTRY = (
 ANSWER = "request_id, associate_id, time, body FROM answers"
 ERASE = "UPDATE log SET event_id=NULL, associate_id=NULL, page_id=NULL, event_type=NULL, time=NULL, row=NULL"
 END = "SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = ?"
+TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 # Of servers before there was a log; who was forgotten lies in the same table as now.
-OLD_LAYOUT = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'events'"
 OLD_EVENTS = (
     "SELECT event_id, associate_id, page_id, event_type, time, row FROM events ORDER BY time, event_id"
 )

@@ -144,6 +144,19 @@ def test_a_writer_that_waits_too_long_is_a_store_error(path, event):
     assert len(store.append([event(1)])) == 1
 
 
+def test_a_store_opens_while_another_process_writes(path, event):
+    settings = StoreSettings(write_timeout_ms=50)
+    open_store(str(path)).close()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    store = open_store(str(path), settings)
+    assert store.activity(["A1"])[0].visits == []
+    with pytest.raises(StoreError, match="locked"):
+        store.append([event(1)])
+    other.execute("ROLLBACK")
+    assert len(store.append([event(1)])) == 1
+
+
 def test_a_file_that_is_no_store(path):
     path.write_bytes(b"no database at all" * 100)
     with pytest.raises(StoreError, match=r"store\.sqlite: file is not a database"):
