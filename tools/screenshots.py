@@ -71,6 +71,37 @@ def operate(page: Page) -> None:
     page.wait_for_timeout(2500)
 
 
+def what_if(page: Page) -> None:
+    """The same associate by another release, if there is one, and on another shift."""
+    page.goto("/operate#/what-if/A000042")
+    page.locator(".sides .ranked").nth(1).wait_for()
+    others = page.get_by_label("Release").nth(1)
+    if others.count():
+        others.select_option(index=1)
+    page.get_by_label("Shift").nth(1).select_option("night")
+    page.locator(".sides .ranked").nth(1).wait_for()
+
+
+def report(page: Page, name: str, heading: str) -> None:
+    """A report of the release that answers, from a heading on."""
+    page.goto("/operate#/quality")
+    address = page.get_by_role("link", name=name).first.get_attribute("href")
+    assert address is not None
+    page.goto(address)
+    page.get_by_role("heading", name=heading).scroll_into_view_if_needed()
+
+
+def evaluation(page: Page) -> None:
+    """What each source adds."""
+    report(page, "Evaluation report", "What each source adds")
+    page.mouse.wheel(0, 700)
+
+
+def embeddings(page: Page) -> None:
+    """The map of the pages."""
+    report(page, "Map of the pages", "Map of the pages")
+
+
 def rules(page: Page) -> None:
     """Rules, tried before they are in force."""
     page.goto("/operate#/rules")
@@ -90,6 +121,9 @@ PICTURES = (
     ("home-phone", home, "light", 390, 844),
     ("why", why, "light", 1280, 900),
     ("operate", operate, "light", 1280, 1020),
+    ("what-if", what_if, "light", 1280, 900),
+    ("evaluation", evaluation, "light", 1280, 900),
+    ("map", embeddings, "light", 1280, 900),
     ("rules", rules, "light", 1280, 900),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ class Shelf:
         Raises
         ------
         RequestError
-            There is no such release (404), or it is damaged (409): the current one stays.
+            There is no such release (404), it is damaged, or this server only reads HOME (409): the
+            current one stays.
         """
         self.get(name)
         previous = self._current()
@@ -83,6 +85,11 @@ class Shelf:
             releases.publish(self._home, name)
         except ReleaseError as error:
             raise RequestError(f"release {name} cannot be published: its files are damaged", 409) from error
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise
+            problem = "this server only reads HOME; roll back with python -m components.rollout rollback"
+            raise RequestError(problem, 409) from error
         return Published(release=name, previous=previous)
 
     def report(self, name: str, kind: str) -> bytes:

@@ -1,5 +1,8 @@
 """The portal's interface over the small release."""
 
+import errno
+from pathlib import Path
+
 import jsonschema
 import polars as pl
 import pytest
@@ -166,6 +169,23 @@ def test_publishing_moves_the_pointer_but_not_for_a_foreign_page(home, client, t
     report = mine.get(f"/v1/releases/{newer}/reports/evaluation")
     assert report.text == "<p>well</p>"
     assert report.headers["content-security-policy"].startswith("sandbox;")
+    service.stop()
+
+
+def test_a_home_that_is_only_read_keeps_its_release(home, tmp_path, monkeypatch):
+    copy = copy_home(home, tmp_path / "home")
+    older = current(copy).name
+    newer = next_release(copy).name
+    client, service = client_of(copy, load(copy), None)
+
+    def read_only(path, *_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "symlink_to", read_only)
+    answer = client.post(f"/v1/releases/{older}:publish")
+    assert (answer.status_code, current(copy).name) == (409, newer)
+    assert "components.rollout rollback" in answer.json()["error"]
+    assert str(tmp_path) not in answer.text
     service.stop()
 
 
