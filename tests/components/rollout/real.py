@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from kubernetes import client
+from urllib3.exceptions import ProtocolError
 
 from components.contract.inference_service import GROUP, PLURAL, VERSION
+from tests.components.rollout.kube import Fault
 from tests.support.control_plane import ControlPlane
 
 
@@ -28,6 +31,7 @@ class RealApi:
         self.key = (metadata["namespace"], metadata["name"])
         self.lock = threading.RLock()
         self.specs: list[tuple[str, int | None]] = []
+        self.faults: Callable[[str], Fault | None] = lambda method: None
         self._plane, self._token = plane, token
         self._api = client.CustomObjectsApi(plane.client())
         self.where = (GROUP, VERSION, self.key[0], PLURAL, self.key[1])
@@ -55,6 +59,19 @@ class RealApi:
     def configuration(self) -> client.Configuration:
         """Address and identity of the rollout."""
         return self._plane.configuration(self._token)
+
+    def meet(self, method: str, call: Callable[[], Any]) -> Any:
+        """Let a request of the rollout meet a fault of ``faults``, on its way there or back."""
+        fault = self.faults(method)
+        if fault is None:
+            return call()
+        if fault.kind == "status":
+            refused = client.ApiException(fault.status, "injected")
+            refused.headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
+            raise refused
+        if fault.kind == "close_after":
+            call()
+        raise ProtocolError("closed")
 
     def close(self) -> None:
         self._api.delete_namespaced_custom_object(*self.where)

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import random
+from typing import Any
 
 import pytest
 import structlog
@@ -42,7 +43,7 @@ class Unsteady(Steady):
 class Run:
     """One seed: what happens, and what must hold at every moment."""
 
-    def __init__(self, seed: int):
+    def __init__(self, seed: int, api: Any = None):
         self.draw = draw = random.Random(seed)
         start = draw.choice([10, 40, 120])
         ready = draw.random() < 0.85
@@ -53,6 +54,7 @@ class Run:
             status_lag=draw.choice([0, 5, 25]),
             annotations_in_template=draw.random() < 0.3,
             torn=draw.random() < 0.5,
+            api=api,
         )
         self.world.sleep(150)
         self.metrics = Unsteady(draw)
@@ -146,9 +148,9 @@ class Run:
         return self.world.process(self.metrics, dies=lambda: self.draw.random() < self.deadly)
 
 
-def once(seed: int) -> State:
+def once(seed: int, api: Any = None) -> State:
     """One run, checked to its end."""
-    run = Run(seed)
+    run = Run(seed, api)
     world = run.world
     try:
         state = run.go()

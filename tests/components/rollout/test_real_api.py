@@ -11,12 +11,13 @@ import yaml
 from kubernetes import client
 
 from components.contract.errors import ClusterError
-from components.contract.inference_service import ANNOTATION, Phase
+from components.contract.inference_service import ANNOTATION, FINAL, Phase
 from components.release.served import served
 from components.rollout.errors import ConflictError, RolloutError
 from components.rollout.machine import Promote, Rollback, Start
 from manifests.check.build import MANIFESTS, build_overlay
 from tests.components.rollout.real import RealApi
+from tests.components.rollout.test_random import once, quiet  # noqa: F401
 from tests.components.rollout.world import NEW, OLD, OTHER, Killed, Steady, World
 from tests.support.control_plane import ControlPlane, binaries
 
@@ -211,6 +212,21 @@ def test_promotion_by_hand_waits_for_readiness(world):
     world.sleep(60)
     rollout.act(Promote())
     assert rollout.drive().phase is Phase.PROMOTED
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quiet")
+def test_random_rollouts_keep_to_the_rules(plane, manifest):
+    """Some of the seeds of the double's thousand: faults, crashes, rivals and hands."""
+    ends = set()
+    for seed in range(24):
+        api = RealApi(plane, plane.token_of("waymark-rollout", NAMESPACE), manifest)
+        try:
+            ends.add(once(seed, api).phase)
+        except BaseException as error:
+            error.add_note(f"seed {seed}")
+            raise
+    assert ends == set(FINAL)
 
 
 def test_the_api_server_is_killed_in_between(world, plane):

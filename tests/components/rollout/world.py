@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,11 +39,13 @@ class Doomed(client.ApiClient):
     """The real client of a process that may die before a request or after its answer."""
 
     dies: Callable[[], bool] = staticmethod(lambda: False)
+    meet: Callable[[str, Callable[[], Any]], Any]
 
-    def call_api(self, *args: Any, **kwargs: Any) -> Any:
+    def call_api(self, path: str, method: str, *args: Any, **kwargs: Any) -> Any:
         if self.dies():
             raise Killed("before the request")
-        answer = super().call_api(*args, **kwargs)
+        call = partial(super().call_api, path, method, *args, **kwargs)
+        answer = self.meet(method, call)
         if self.dies():
             raise Killed("after the answer")
         return answer
@@ -86,7 +89,7 @@ class World:
     ) -> Rollout:
         """A new process: nothing is left of earlier ones but the cluster."""
         api = Doomed(self.api.configuration())
-        api.dies = dies  # type: ignore[method-assign]
+        api.dies, api.meet = dies, self.api.meet  # type: ignore[method-assign]
         cluster = Cluster(api, *self.api.key, patience=patience, clock=self.clock, sleep=self.sleep)
         return Rollout(cluster, metrics, settings, tell=self.told.append, clock=self.clock, sleep=self.sleep)
 
