@@ -251,6 +251,15 @@ INLINE int64_t add_lists(
   return n;
 }
 
+/* Planes of all pages begin with a line of the cache. */
+INLINE int64_t plane_of(int64_t pages) { return (pages + 15) / 16 * 16; }
+
+/* Bytes that the next function works in; longest is the longest of the quotas and most. */
+int64_t shortlist_work(int64_t pages, int64_t sources, int64_t lists, int64_t longest) {
+  const int64_t floats = (2 + lists) * plane_of(pages), doubles = plane_of(pages);
+  return 4 * floats + 8 * (doubles + pages + 1 + sources) + 4 * (3 * pages + (sources + 1) * longest);
+}
+
 /* The first stage of requests: see retrieval.Retriever.shortlist, whose numbers these are, bit by bit.
    Returns the number of candidates of all requests. */
 WIDEST int64_t shortlist(
@@ -272,9 +281,8 @@ WIDEST int64_t shortlist(
     int64_t room,                         /* columns of what follows */
     int32_t *row, int32_t *page, int32_t *source, float *fused, int32_t *rank, /* (room), rank (sources, room) */
     float *said, float *best,             /* (scores, room), (scores, batch) */
-    char *work) { /* see shortlists.CompiledShortlist */
-  /* Each plane begins with a line of the cache. */
-  const int64_t entries = bound[lists], stride = (pages + 15) / 16 * 16;
+    char *work) { /* shortlist_work(...) bytes */
+  const int64_t entries = bound[lists], stride = plane_of(pages);
   int64_t longest = most, found = 0;
   for (int64_t s = 0; s < sources; s++) longest = quota[s] > longest ? quota[s] : longest;
   /* Planes: what the fused scores are, what a given source says, what each other source says. */

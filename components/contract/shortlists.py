@@ -101,10 +101,9 @@ class CompiledShortlist:
         self._pages, self._scores, self._sources = pages, scores, len(quota)
         self._most = min(most, pages)
         longest = max(int(np.max(quota)), self._most)
-        # Planes of 4 bytes, filled up to whole lines of the cache, then what has 8 bytes, then the rest.
-        plane = pages + 16
-        self._work = 4 * plane * (2 + count) + 8 * (2 * plane + len(quota))
-        self._work += 4 * (3 * pages + (len(quota) + 1) * longest)
+        kernels.shortlist_work.restype = ctypes.c_int64
+        sizes = (pages, len(quota), count, longest)
+        self._work: int = kernels.shortlist_work(*map(ctypes.c_int64, sizes))
 
     def __call__(
         self,
