@@ -46,6 +46,8 @@ def expect(found, where, field, words):
 
 @pytest.mark.parametrize("case", MISTAKES["knative"], ids=name)
 def test_mistake_is_found(case, knative, schemas):
+    if case.get("crds") and not schemas.source.startswith("CRDs"):
+        pytest.skip("KServe's CRDs alone name the field; without them the object is found, below")
     put(knative, case)
     expect(findings(knative, schemas), *expected(case), case["finds"])
 
