@@ -16,18 +16,20 @@ from serving.rules.rules import Rules
 from serving.scoring import LISTS, TREND, Budget
 from serving.stores import StoredEvent, open_store
 from tests.support.build import make_dataset
+from tests.support.releases import copy_home, next_release
 
 pytestmark = pytest.mark.slow
 SIZE = 12
 
 
 @pytest.fixture(scope="module")
-def home(small_run, release_small, tmp_path_factory):
+def home(small_release, tmp_path_factory):
     """HOME with the small release, and lists of twelve pages."""
-    out, work = tmp_path_factory.mktemp("listed"), small_run / "work"
-    lists.run(work / "dataset", work / "3" / "two_tower", out / "lists", {"lists": {"size": SIZE}})
-    release_small(out / "home", lists=out / "lists")
-    return out / "home"
+    out, release = tmp_path_factory.mktemp("listed"), load(small_release)
+    lists.run(release.root, release.part("two_tower"), out / "lists", {"lists": {"size": SIZE}})
+    home = copy_home(small_release, out / "home")
+    next_release(home, lists=out / "lists")
+    return home
 
 
 @pytest.fixture(scope="module")

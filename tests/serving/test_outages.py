@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from components.contract.release import publish
+from components.contract.release import load, publish
 from tests.support.redis import RedisServer
+from tests.support.releases import copy_home, next_release
 from tests.support.running import serving
 
 pytestmark = pytest.mark.slow
@@ -81,10 +82,9 @@ def test_redis_goes_and_comes_under_load(small_release, redis_server, tmp_path, 
         redis.kill()
 
 
-def test_releases_change_and_are_deleted_under_load(release_small, tmp_path):
-    home = tmp_path / "home"
-    names = [release_small(home), release_small(home, release={"history": 5, "keep": 9})]
-    assert names[0] != names[1]
+def test_releases_change_and_are_deleted_under_load(small_release, tmp_path):
+    home = copy_home(small_release, tmp_path / "home")
+    names = [load(home).name, next_release(home).name]
     shutil.copytree(home / "releases", tmp_path / "kept")
     with (
         serving(home, tmp_path / "log", WAYMARK_SERVING_RELOAD_SECONDS="0.05", **PATIENT) as server,

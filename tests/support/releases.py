@@ -25,6 +25,7 @@ def next_release(
     evaluation: Callable[[dict[str, Any]], None] | None = None,
     pages: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
     reports: dict[str, str] | None = None,
+    lists: Path | None = None,
 ) -> Release:
     """Copy the current release, change it, and publish it as a later one."""
     now = current(home)
@@ -38,6 +39,8 @@ def next_release(
         (folder / "evaluation.json").write_text(json.dumps(found))
         if pages is not None:
             pages(pl.read_parquet(folder / "pages.parquet")).write_parquet(folder / "pages.parquet")
+        if lists is not None:
+            shutil.copytree(lists, folder / "lists")
         for kind, text in (reports or {}).items():
             (folder / "reports").mkdir(exist_ok=True)
             (folder / "reports" / f"{kind}.html").write_text(text)
