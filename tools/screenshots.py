@@ -72,13 +72,13 @@ def operate(page: Page) -> None:
 
 
 def what_if(page: Page) -> None:
-    """The same associate by another release, if there is one, and on another shift."""
+    """The same associate by another release, if there is one, and in another role."""
     page.goto("/operate#/what-if/A000042")
     page.locator(".sides .ranked").nth(1).wait_for()
     others = page.get_by_label("Release").nth(1)
     if others.count():
         others.select_option(index=1)
-    page.get_by_label("Shift").nth(1).select_option("night")
+    page.get_by_label("Role").nth(1).select_option(index=4)
     page.locator(".sides .ranked").nth(1).wait_for()
 
 
@@ -88,13 +88,12 @@ def report(page: Page, name: str, heading: str) -> None:
     address = page.get_by_role("link", name=name).first.get_attribute("href")
     assert address is not None
     page.goto(address)
-    page.get_by_role("heading", name=heading).scroll_into_view_if_needed()
+    page.get_by_role("heading", name=heading).evaluate("one => one.scrollIntoView()")
 
 
 def evaluation(page: Page) -> None:
     """What each source adds."""
     report(page, "Evaluation report", "What each source adds")
-    page.mouse.wheel(0, 700)
 
 
 def embeddings(page: Page) -> None:
@@ -121,7 +120,7 @@ PICTURES = (
     ("home-phone", home, "light", 390, 844),
     ("why", why, "light", 1280, 900),
     ("operate", operate, "light", 1280, 1020),
-    ("what-if", what_if, "light", 1280, 900),
+    ("what-if", what_if, "light", 1280, 1180),
     ("evaluation", evaluation, "light", 1280, 900),
     ("map", embeddings, "light", 1280, 900),
     ("rules", rules, "light", 1280, 900),

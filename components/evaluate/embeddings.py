@@ -25,7 +25,7 @@ log = structlog.get_logger()
 MOST = 1000
 _TOPICS = 12
 _NEAR = 10
-_SIZE, _EDGE = 480, 14
+_SIZE, _EDGE, _LETTER = 480, 14, 18
 _TITLE = 60
 _BLOCK = 512
 _NAMES = {"two_tower": "Two-tower", "skip_gram": "Skip-gram", "content_similarity": "Content"}
@@ -38,7 +38,7 @@ _OTHERS, _NO_TOPIC = "other topics", "no topic"
 _STYLE = """
 .maps { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1rem }
 .maps section { border: 1px solid var(--line); border-radius: 6px; padding: .5rem 1rem }
-.maps svg text { font-size: 13px; fill: var(--ink); text-anchor: middle; paint-order: stroke;
+.maps svg text { font-size: 18px; fill: var(--ink); text-anchor: middle; paint-order: stroke;
   stroke: var(--back); stroke-width: 4px; pointer-events: none }
 circle { fill-opacity: .75 } circle:hover { fill-opacity: 1; stroke: var(--ink) }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: 0; list-style: none }
@@ -200,6 +200,27 @@ def _legend(colours: Mapping[str, str]) -> str:
     return f'<ul class="legend">{entries}</ul>'
 
 
+def _labels(
+    at: NDArray[np.float64], topic: NDArray[np.str_], colours: Mapping[str, str]
+) -> list[tuple[str, float, float]]:
+    """Names of topics, each at the page in its middle (its medoid); none where a larger topic's stands."""
+    placed: list[tuple[str, float, float]] = []
+    for of in colours:
+        mine = at[topic == of]
+        if not len(mine):
+            continue
+        apart = np.linalg.norm(mine[:, None] - mine[None], axis=2)
+        x, y = mine[apart.sum(axis=1).argmin()].tolist()
+        name = of[:_TITLE]
+        # A letter is about half as wide as it is high.
+        if all(
+            abs(y - other_y) > _LETTER or abs(x - other_x) > _LETTER / 4 * (len(name) + len(other))
+            for other, other_x, other_y in placed
+        ):
+            placed.append((name, x, y))
+    return placed
+
+
 def _map(
     name: str,
     places: NDArray[np.float64],
@@ -218,12 +239,9 @@ def _map(
         points.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"><title>{said}</title></circle>'
         )
-    # A topic's name stands in the middle of its pages.
     names = [
-        f'<text x="{x:.0f}" y="{y:.0f}">{escape(of[:_TITLE], quote=False)}</text>'
-        for of in colours
-        if (mine := topic == of).any()
-        for x, y in [np.median(at[mine], axis=0).tolist()]
+        f'<text x="{x:.0f}" y="{y:.0f}">{escape(of, quote=False)}</text>'
+        for of, x, y in _labels(at, topic, colours)
     ]
     label = f"{_NAMES[name]}: {len(points)} pages as points, near each other where they are alike"
     return (

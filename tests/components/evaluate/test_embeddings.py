@@ -89,6 +89,21 @@ def test_maps_show_each_page_by_its_topic(tmp_path):
     assert tower.get("role") == "img"
 
 
+def test_a_topic_is_named_at_a_page_of_its_own_and_names_do_not_lie_on_each_other(tmp_path):
+    dataset, sources = world(tmp_path)
+    embeddings.run(dataset, sources, tmp_path / "map.html")
+    for one in maps((tmp_path / "map.html").read_text()):
+        pages = [(float(circle.get("cx")), float(circle.get("cy"))) for circle in one.iter("circle")]
+        names = [(text.text, float(text.get("x")), float(text.get("y"))) for text in one.iter("text")]
+        assert names
+        for name, x, y in names:
+            of = [c.find("title").text.endswith(f"({name})") for c in one.iter("circle")]
+            assert min(np.hypot(px - x, py - y) for (px, py), own in zip(pages, of, strict=True) if own) < 1
+    # Where topics stand apart, all are named.
+    tower = maps((tmp_path / "map.html").read_text())[0]
+    assert {text.text for text in tower.iter("text")} == {"till", "safety", "fresh"}
+
+
 def test_the_same_vectors_give_the_same_page(tmp_path):
     dataset, sources = world(tmp_path)
     texts = []

@@ -13,7 +13,7 @@ function changes(item, other, groups) {
   if (!item.contributions || !other?.contributions) return null;
   const found = Object.entries(item.contributions).map(([key, value]) => [key, value - (other.contributions[key] ?? 0)]).filter(([, change]) => Math.abs(change) >= NOTABLE);
   found.sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]));
-  return found.length ? h("span", { class: "small" }, found.slice(0, 2).map(([key, change]) => `${groups[key] ?? key}: ${change > 0 ? "+" : "−"}${Math.abs(change).toFixed(2)}`).join(", ")) : null;
+  return found.length ? h("p", { class: "small faint" }, found.slice(0, 2).map(([key, change]) => `${groups[key] ?? key}: ${change > 0 ? "+" : "−"}${Math.abs(change).toFixed(2)}`).join(", ")) : null;
 }
 
 export async function show(body, { about, rest, current }) {
