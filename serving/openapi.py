@@ -52,7 +52,9 @@ class Item(_Answer):
 
     page_id: str
     title: str
-    score: float = Field(ge=0, le=1, description="Probability that the page is opened")
+    score: float = Field(
+        ge=0, le=1, description="Probability that the page is opened; under a fallback it only orders"
+    )
     source: str = Field(description="The source that has the page highest; catalogue where none names it")
     reason: str
     evidence: Evidence | None = Field(None, description="Only where there is one")

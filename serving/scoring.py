@@ -208,12 +208,14 @@ class Scorer:
         best, score = top(value, min(MOST_ITEMS + MOST_EXCLUDED, value.shape[1]))
         row, place = np.nonzero(score > 0)
         page = best[row, place].astype(np.int32)
+        # Counts have no bound; the contract's scores are 0 to 1.
+        score = score[row, place] / value.max(axis=1)[row]
         return Scored(
             asked,
             row.astype(np.int32),
             page,
             source[row, page],
-            score[row, place],
+            score,
             TREND,
             trends,
             opened,

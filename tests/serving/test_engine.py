@@ -191,6 +191,10 @@ def test_without_the_sources_the_trend_answers(engine, monkeypatch, dataset):
     answer = ask(engine, engine.examples()[0])
     assert answer["fallback"] == TREND
     assert {item["source"] for item in answer["items"]} == {"trend_30d"}
+    scores = [item["score"] for item in ask(engine)["items"]]
+    assert scores[0] == 1
+    assert scores == sorted(scores, reverse=True)
+    assert scores[-1] > 0
     assert {item["page_id"] for item in answer["items"]} <= allowed
 
 

@@ -74,6 +74,7 @@ def test_an_answer_without_time_is_the_list_then_the_trend(engine, listed):
     assert [item["source"] for item in answer["items"]] == ["two_tower"] * SIZE + ["trend_30d"] * 8
     scores = [item["score"] for item in answer["items"]]
     assert scores == sorted(scores, reverse=True)
+    assert (scores[0], scores[-1] > 0) == (1, True)
     assert all(item["reason"] for item in answer["items"])
 
 
