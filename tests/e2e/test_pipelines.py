@@ -51,6 +51,12 @@ def test_bootstrap_daily_rollback_and_a_run_that_is_held_back(small_academy, set
     assert daily.manifest.kind == "daily"
     assert daily.manifest.lineage.inherited["ranker"] == bootstrap.name
     assert len(list_releases(home)) == 2
+    for release in (bootstrap, daily):
+        for kind in ("evaluation", "validation", "embeddings"):
+            report = release.part(f"reports/{kind}.html").read_text()
+            assert report.startswith("<!doctype html>")
+            assert "<script" not in report
+            assert 5_000 < len(report) < 1_000_000
 
     held = pipelines("run", "daily_candidates", *common, "--set", "gate.min_lift=99")
     assert held.returncode != 0
