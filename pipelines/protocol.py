@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -45,6 +45,14 @@ FOLDS = 5
 _TRUTH_BATCH = 256
 
 
+class Log(NamedTuple):
+    """A log's checked tables, its dataset, and content similarity fitted on its pages."""
+
+    tables: Path
+    dataset: Path
+    content: Path
+
+
 def evaluate_protocol(
     data: Path | str,
     protocol: Protocol,
@@ -74,16 +82,16 @@ def evaluate_protocol(
     started = time.perf_counter()
     work = Path(workdir)
     chosen = with_protocol(settings, protocol)
-    dataset, content = prepare(data, chosen, work, progress)
+    log = prepare(data, chosen, work, progress)
     if protocol == "lastout":
-        cross_fitted_examples(dataset, content, work / "training", chosen, progress)
+        cross_fitted_examples(log, work / "training", chosen, progress)
     else:
-        make_examples(dataset, content, c.TRAIN, work / "training", chosen, progress)
-    make_examples(dataset, content, c.HOLDOUT, work / "holdout", chosen, progress)
+        make_examples(log, c.TRAIN, work / "training", chosen, progress)
+    make_examples(log, c.HOLDOUT, work / "holdout", chosen, progress)
     progress("ranker")
     ranker.run(work / "training" / "examples", work / "ranker", chosen)
     progress("evaluate")
-    examples, tables = Examples.load(work / "holdout" / "examples"), Dataset.load(dataset)
+    examples, tables = Examples.load(work / "holdout" / "examples"), Dataset.load(log.dataset)
     others = load_ablations(work / "ranker")
     found, tops, probability = evaluate(examples, tables.n_pages, Ranker(work / "ranker"), others)
     truth = Path(data) / "truth"
@@ -124,8 +132,8 @@ def with_protocol(settings: Mapping[str, Any] | None, protocol: Protocol) -> dic
 
 def prepare(
     data: Path | str, settings: Mapping[str, Any], work: Path, progress: Callable[[str], None]
-) -> tuple[Path, Path]:
-    """Read and preprocess a log and fit content similarity; returns the two artifacts."""
+) -> Log:
+    """Read and preprocess a log and fit content similarity."""
     progress("ingest")
     ingest.run(str(data), work / "tables", work / "quarantine", settings)
     progress("preprocess")
@@ -134,12 +142,11 @@ def prepare(
     content_similarity.run(
         work / "dataset", work / "content_similarity", before_stage=c.TRAIN, settings=settings
     )
-    return work / "dataset", work / "content_similarity"
+    return Log(work / "tables", work / "dataset", work / "content_similarity")
 
 
 def make_examples(
-    dataset: Path,
-    content: Path,
+    log: Log,
     stage: int,
     at: Path,
     settings: Mapping[str, Any],
@@ -149,20 +156,19 @@ def make_examples(
     for step in (transitions, neighbours, skip_gram):
         label = step.__name__.split(".")[-2]
         progress(f"{label}, {at.name}")
-        step.run(dataset, at / label, before_stage=stage, settings=settings)
+        step.run(log.dataset, at / label, before_stage=stage, settings=settings)
     progress(f"two_tower, {at.name}")
-    two_tower.run(dataset, at / "two_tower", before_stage=stage, content=content, settings=settings)
+    two_tower.run(log.dataset, at / "two_tower", before_stage=stage, content=log.content, settings=settings)
     folders = {label: at / label for label in ("transitions", "neighbours", "skip_gram", "two_tower")} | {
-        "content_similarity": content
+        "content_similarity": log.content
     }
     progress(f"candidates, {at.name}")
-    candidates.run(dataset, folders, at / "examples", stage, settings)
+    candidates.run(log.dataset, folders, at / "examples", stage, settings, log.tables)
     return at / "examples"
 
 
 def cross_fitted_examples(
-    dataset: Path,
-    content: Path,
+    log: Log,
     at: Path,
     settings: Mapping[str, Any],
     progress: Callable[[str], None],
@@ -173,7 +179,7 @@ def cross_fitted_examples(
     the first page of its own associates, whose later pages become the examples: as at the holdout,
     the sources have seen nearly everybody else's log, and never the answer.
     """
-    whole = Dataset.load(dataset)
+    whole = Dataset.load(log.dataset)
     chosen = section(settings, "candidates", CandidateSettings)
     limit = {**settings.get("candidates", {}), "train_requests": max(1, chosen.train_requests // FOLDS)}
     fold = np.random.default_rng(chosen.seed).permutation(whole.associates.height) % FOLDS
@@ -187,7 +193,11 @@ def cross_fitted_examples(
         replace(whole, interactions=split).save(folder / "dataset")
         parts.append(
             make_examples(
-                folder / "dataset", content, c.TRAIN, folder, {**settings, "candidates": limit}, progress
+                log._replace(dataset=folder / "dataset"),
+                c.TRAIN,
+                folder,
+                {**settings, "candidates": limit},
+                progress,
             )
         )
     Examples.concatenate([Examples.load(part) for part in parts]).save(at / "examples")

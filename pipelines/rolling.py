@@ -96,8 +96,8 @@ def evaluate_rolling(
     work = Path(workdir)
     chosen = with_protocol(settings, "live")
     chosen["ranker"] = {**chosen.get("ranker", {}), "ablations": False}
-    dataset, content = prepare(data, chosen, work, progress)
-    whole = Dataset.load(dataset)
+    log = prepare(data, chosen, work, progress)
+    whole = Dataset.load(log.dataset)
     times = whole.column(c.TIME)
     parts = stretches(times, refits)
     judged, scores = [], []
@@ -106,14 +106,16 @@ def evaluate_rolling(
         # Neither step looks at what is later; leaving it out saves time.
         stage = np.searchsorted([train, start], times, side="right").astype(np.int8)
         known = whole.interactions.with_columns(pl.Series(c.STAGE, stage)).filter(pl.col(c.TIME) < end)
-        replace(whole, interactions=known).save(folder / "dataset")
-        make_examples(folder / "dataset", content, c.HOLDOUT, folder / "holdout", chosen, progress)
+        meta = {**whole.meta, "cuts": [train, start]}
+        replace(whole, interactions=known, meta=meta).save(folder / "dataset")
+        part = log._replace(dataset=folder / "dataset")
+        make_examples(part, c.HOLDOUT, folder / "holdout", chosen, progress)
         examples = Examples.load(folder / "holdout" / "examples")
         judged.append(examples)
         if number == 0:
             scores.append(_shares(examples))
             continue
-        make_examples(folder / "dataset", content, c.TRAIN, folder / "training", chosen, progress)
+        make_examples(part, c.TRAIN, folder / "training", chosen, progress)
         progress(f"ranker, {folder.name}")
         ranker.run(folder / "training" / "examples", folder / "ranker", chosen)
         scores.append(ranker_scores(Ranker(folder / "ranker"), examples))

@@ -40,6 +40,7 @@ STAGE_NAMES = {TRAIN: "training requests", HOLDOUT: "holdout", EVERYTHING: "rele
 class Prepared(NamedTuple):
     """The data of a run, checked and preprocessed."""
 
+    tables: Dataset
     dataset: Dataset
     statistics: Artifact
     report: HTML
@@ -85,6 +86,7 @@ def prepare(data: str, home: str, settings: dict[str, Any], date: str, beam_runn
     read = preprocess(tables=tables.outputs["tables"], home=home, settings=configured.output)
     dataset = place(read).after(checked)
     return Prepared(
+        tables=tables.outputs["tables"],
         dataset=dataset.outputs["dataset"],
         statistics=checked.outputs["statistics"],
         report=checked.outputs["report"],
@@ -114,6 +116,7 @@ def embeddings(
     name="train-ranker", description="Shortlist the training requests and train the DeepFM on them."
 )
 def train_ranker(
+    tables: Input[Dataset],
     dataset: Input[Dataset],
     transitions: Input[Model],
     neighbours: Input[Model],
@@ -125,6 +128,7 @@ def train_ranker(
     """Train the ranker on what the sources, fitted before the training requests, propose."""
     shortlists = place(
         candidates(
+            tables=tables,
             dataset=dataset,
             transitions=transitions,
             neighbours=neighbours,
@@ -141,6 +145,7 @@ def train_ranker(
 
 @dsl.pipeline(name="judge", description="Shortlist the holdout requests, rank them and measure.")
 def judge(
+    tables: Input[Dataset],
     dataset: Input[Dataset],
     transitions: Input[Model],
     neighbours: Input[Model],
@@ -154,6 +159,7 @@ def judge(
     """Measure both stages on requests that none of the parts has seen."""
     shortlists = place(
         candidates(
+            tables=tables,
             dataset=dataset,
             transitions=transitions,
             neighbours=neighbours,
@@ -314,6 +320,7 @@ def finish(
     """
     dataset, chosen = prepared.outputs["dataset"], prepared.outputs["settings"]
     measured = judge(
+        tables=prepared.outputs["tables"],
         dataset=dataset,
         transitions=counts[HOLDOUT].outputs["transitions"],
         neighbours=counts[HOLDOUT].outputs["neighbours"],
@@ -359,6 +366,7 @@ def refit_everything(kind: str, home: str, prepared: PipelineTask) -> PipelineTa
     counts = {stage: fit_co_counts(prepared, stage) for stage in STAGE_NAMES}
     vectors = {stage: fit_embeddings(prepared, content, stage) for stage in STAGE_NAMES}
     trained = train_ranker(
+        tables=prepared.outputs["tables"],
         dataset=dataset,
         transitions=counts[TRAIN].outputs["transitions"],
         neighbours=counts[TRAIN].outputs["neighbours"],

@@ -37,6 +37,7 @@ def tune(
     vectors = fit_embeddings(prepared, content, TRAIN)
     shortlists = place(
         candidates(
+            tables=prepared.outputs["tables"],
             dataset=dataset,
             transitions=counts.outputs["transitions"],
             neighbours=counts.outputs["neighbours"],

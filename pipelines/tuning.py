@@ -99,8 +99,8 @@ def _examples(
     made = work / "training" / "examples"
     if not made.exists():
         chosen = widened(with_protocol(settings, protocol))
-        dataset, content = prepare(data, chosen, work, progress)
-        make_examples(dataset, content, TRAIN, work / "training", chosen, progress)
+        log = prepare(data, chosen, work, progress)
+        make_examples(log, TRAIN, work / "training", chosen, progress)
     return made
 
 

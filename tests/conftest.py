@@ -60,8 +60,8 @@ def _run_steps(data: Path, root: Path, settings: dict) -> Path:
         names = ("transitions", "neighbours", "trending", "skip_gram", "two_tower")
         return {**{name: at / name for name in names}, "content_similarity": content}
 
-    candidates.run(dataset, sources(1), work / "training", 1, settings)
-    candidates.run(dataset, sources(2), work / "holdout", 2, settings)
+    candidates.run(dataset, sources(1), work / "training", 1, settings, work / "tables")
+    candidates.run(dataset, sources(2), work / "holdout", 2, settings, work / "tables")
     ranker.run(work / "training", work / "ranker", settings)
     evaluate.run(
         dataset, work / "holdout", work / "ranker", None, work / "evaluation.json", work / "report.html"

@@ -9,6 +9,7 @@ from components.images import LIGHT
 
 @dsl.component(base_image=LIGHT, install_kfp_package=False)
 def candidates(
+    tables: dsl.Input[dsl.Dataset],
     dataset: dsl.Input[dsl.Dataset],
     transitions: dsl.Input[dsl.Model],
     neighbours: dsl.Input[dsl.Model],
@@ -23,6 +24,7 @@ def candidates(
     """Shortlist pages from all sources for every request of a stage, with features and labels.
 
     Args:
+        tables: The checked tables, whose events say what came of the pages that were opened.
         dataset: The preprocessed log.
         transitions: Next-page lists, fitted before the stage.
         neighbours: EASE and item-kNN lists, fitted before the stage.
@@ -43,5 +45,5 @@ def candidates(
         "content_similarity": content_similarity.path,
         "two_tower": two_tower.path,
     }
-    for name, value in run(dataset.path, sources, examples.path, stage, settings).items():
+    for name, value in run(dataset.path, sources, examples.path, stage, settings, tables.path).items():
         metrics.log_metric(name, value)

@@ -12,6 +12,7 @@ import structlog
 from numpy.typing import NDArray
 from pydantic import Field
 
+from components.candidates.outcomes import outcomes, unknown
 from components.contract import columns as c
 from components.contract.dataset import Dataset
 from components.contract.errors import DataError
@@ -64,6 +65,7 @@ def make_examples(
     folders: Mapping[str, Path | str],
     retrieval: RetrievalSettings,
     settings: CandidateSettings,
+    tables: Path | str | None = None,
 ) -> Examples:
     """Build the examples of a stage from sources that were fitted before it.
 
@@ -79,6 +81,8 @@ def make_examples(
         Artifact folder of each source step.
     retrieval : RetrievalSettings
     settings : CandidateSettings
+    tables : path, optional
+        The checked tables that the dataset was made of: what came of the pages is in their events.
 
     Raises
     ------
@@ -99,6 +103,12 @@ def make_examples(
         visible = dataset.column(c.STAGE) < stage
         known = replace(dataset, page_days=dataset.page_days.clear())
     builder = FeatureBuilder(known)
+    after = unknown(requests)
+    if tables:
+        # The ranker must not learn from what came of a page after its part of the log.
+        training = stage == c.TRAIN and dataset.meta["protocol"] == "time"
+        until = dataset.meta["cuts"][1] if training else np.inf
+        after = outcomes(tables, requests, dataset.pages, until)
     counters = empty_counters(dataset)
     parts: list[dict[str, NDArray[np.generic]]] = []
     first_seen = np.full(len(requests), np.inf)
@@ -114,6 +124,7 @@ def make_examples(
                 "row": shortlist.row + np.int32(done),
                 "page": shortlist.page,
                 "label": shortlist.page == part.target[shortlist.row],
+                "position": after.positions(shortlist.row + np.int32(done), shortlist.page),
                 **_each_source(shortlist, part, dataset.n_pages),
             }
         )
@@ -121,7 +132,9 @@ def make_examples(
         done += len(part)
         log.info("candidates", stage=stage, requests=done, of=len(requests))
     return Examples(
-        requests=_request_table(requests, first_seen),
+        requests=_request_table(requests, first_seen).with_columns(
+            pl.Series("completion", after.completion), pl.Series("dwell", after.dwell)
+        ),
         values=builder.values,
         sources=SOURCES,
         **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]},  # type: ignore[arg-type]

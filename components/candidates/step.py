@@ -18,14 +18,20 @@ def run(
     examples_out: Path | str,
     stage: int,
     settings: Mapping[str, Any] | None = None,
+    tables: Path | str | None = None,
 ) -> dict[str, float]:
-    """Write the examples of a stage; returns key figures."""
+    """Write the examples of a stage; returns key figures.
+
+    See :func:`components.candidates.examples.make_examples`; without ``tables`` nothing is known of
+    what came of the pages.
+    """
     examples = make_examples(
         Dataset.load(dataset),
         stage,
         sources,
         section(settings, "retrieval", RetrievalSettings),
         section(settings, "candidates", CandidateSettings),
+        tables,
     )
     examples.save(examples_out)
     return {

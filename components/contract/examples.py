@@ -17,7 +17,17 @@ from components.contract.features import CATEGORICAL, NUMERIC
 from components.contract.files import atomic_folder
 from components.contract.ragged import gather
 
-_ARRAYS = ("numeric", "categorical", "row", "page", "label", "source_better", "source_ties", "source_top")
+_ARRAYS = (
+    "numeric",
+    "categorical",
+    "row",
+    "page",
+    "label",
+    "position",
+    "source_better",
+    "source_ties",
+    "source_top",
+)
 
 
 @dataclass(frozen=True)
@@ -28,12 +38,16 @@ class Examples:
     ----------
     requests : polars.DataFrame
         B rows in time order: associate_id, time (epoch seconds), target (page row), role, shift,
-        history_count, page_age_days (of the target; null where nobody had opened it).
+        history_count, page_age_days (of the target; null where nobody had opened it), completion and
+        dwell (what came of the target, 0 to 1; NaN where unknown).
     numeric : array of float32, shape (N, len(NUMERIC))
     categorical : array of int32, shape (N, len(CATEGORICAL))
     row, page : arrays of int32, shape (N,)
     label : array of bool, shape (N,)
         True for the page that was opened.
+    position : array of int8, shape (N,)
+        Place in the list that the associate was shown just before, 0 the top; -1 if not shown. What
+        was shown is opened more, whatever it is worth: training takes it into account.
     source_better, source_ties : arrays of int32, shape (B, S)
         For each source alone over the whole catalogue: pages that score above the target, and
         pages that tie with it.
@@ -51,6 +65,7 @@ class Examples:
     row: NDArray[np.int32]
     page: NDArray[np.int32]
     label: NDArray[np.bool_]
+    position: NDArray[np.int8]
     source_better: NDArray[np.int32]
     source_ties: NDArray[np.int32]
     source_top: NDArray[np.int32]
@@ -76,6 +91,7 @@ class Examples:
             categorical=self.categorical[at],
             page=self.page[at],
             label=self.label[at],
+            position=self.position[at],
             source_better=self.source_better[requests],
             source_ties=self.source_ties[requests],
             source_top=self.source_top[requests],

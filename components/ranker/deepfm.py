@@ -18,6 +18,11 @@ from components.contract.ranking import CLIP
 from components.contract.tf import tf
 from components.ranker.settings import RankerSettings
 
+# What is learned of an opened page beside that it was opened; each a head on the last hidden layer.
+HEADS = ("completion", "dwell")
+# Places of the shown list that are told apart; lower ones count as the last of these.
+POSITIONS = 20
+
 
 def bin_edges(values: NDArray[np.float32], bins: int) -> NDArray[np.float32]:
     """Borders of equally filled bins of each column, (F, bins + 1), strictly ascending.
@@ -107,9 +112,47 @@ class DeepFM(tf.Module):
         ]
         self.cross_output = normal((whole, 1), small, "cross_output") if self.cross else None
         self.output = normal((width, 1), float(np.sqrt(1 / width)), "output") if settings.use_deep else None
+        # Ma et al., "Entire Space Multi-Task Model", SIGIR 2018, whose towers share the layers below.
+        headed = settings.use_deep and settings.head_weight > 0
+        deviation = float(np.sqrt(1 / width))
+        self.heads = {name: normal((width, 1), deviation, name) for name in HEADS} if headed else {}
+        self.head_bias = {name: tf.Variable(0.0, name=f"{name}_bias") for name in self.heads}
+        self.shares = {"completion": settings.completion_share, "dwell": settings.dwell_share}
+        # Zhao et al., "Recommending What Video to Watch Next", RecSys 2019: position as a shallow tower that
+        # serving leaves out. Row 0 is for pages that were not shown.
+        self.position = (
+            tf.Variable(tf.zeros(POSITIONS + 1), name="position") if settings.use_position else None
+        )
 
-    def __call__(self, numeric: Any, codes: Any, step: Any = None) -> Any:
-        """Logits of N candidates.
+    def __call__(self, numeric: Any, codes: Any) -> Any:
+        """Logits of N candidates by the stated rule: the view's, and the shares of the heads', summed.
+
+        Parameters
+        ----------
+        numeric : float32 tensor, shape (N, F)
+        codes : int32 tensor, shape (N, C)
+
+        Returns
+        -------
+        float32 tensor, shape (N,)
+        """
+        logits = self.logits(numeric, codes)
+        return logits["view"] + sum(self.shares[name] * logits[name] for name in self.heads)
+
+    def position_logits(self, position: Any) -> Any:
+        """What being shown at a place adds to the view's logit; 0 where position is not used.
+
+        Parameters
+        ----------
+        position : int32 tensor, shape (N,)
+            0 the top; -1: not shown.
+        """
+        if self.position is None:
+            return tf.zeros(tf.shape(position))
+        return tf.gather(self.position, tf.minimum(position + 1, POSITIONS))
+
+    def logits(self, numeric: Any, codes: Any, step: Any = None) -> dict[str, Any]:
+        """Logits of N candidates to be viewed, and once viewed to be completed and dwelt on.
 
         Parameters
         ----------
@@ -120,7 +163,8 @@ class DeepFM(tf.Module):
 
         Returns
         -------
-        float32 tensor, shape (N,)
+        dict of str to float32 tensor, shape (N,)
+            "view" and the heads.
         """
         x = tf.clip_by_value((numeric - self.mean) / self.scale, -CLIP, CLIP)
         left, right = self.edges[:, :-1], self.edges[:, 1:]
@@ -154,14 +198,21 @@ class DeepFM(tf.Module):
                     kept = self._keep(tf.shape(hidden), rate, step, depth + 1)
                     hidden = tf.where(kept, hidden / (1 - rate), 0.0)
             logit += hidden @ self.output
-        return logit[:, 0]
+        found = {"view": logit[:, 0]}
+        for name, matrix in self.heads.items():
+            found[name] = (hidden @ matrix)[:, 0] + self.head_bias[name]
+        return found
 
     def _keep(self, shape: Any, rate: float, step: Any, layer: int) -> Any:
         seed = tf.stack([tf.constant((self._seed * 1000 + layer) % 2**31, tf.int32), step])
         return tf.random.stateless_uniform(shape, seed) >= rate
 
     def weights(self) -> dict[str, NDArray[np.generic]]:
-        """All that scoring needs, by name; :mod:`components.contract.ranking` reads it."""
+        """All that scoring needs, by name; :mod:`components.contract.ranking` reads it.
+
+        The heads are linear in the last hidden layer, as the view's logit is, so their shares go into
+        its weights.
+        """
         parts = {
             "mean": self.mean,
             "scale": self.scale,
@@ -181,7 +232,11 @@ class DeepFM(tf.Module):
         for name in ("output", "cross_output"):
             if getattr(self, name) is not None:
                 parts[name] = getattr(self, name)
-        return {name: value.numpy() for name, value in parts.items()}
+        found = {name: value.numpy() for name, value in parts.items()}
+        for name, matrix in self.heads.items():
+            found["output"] = found["output"] + self.shares[name] * matrix.numpy()
+            found["bias"] = found["bias"] + np.float32(self.shares[name] * self.head_bias[name].numpy())
+        return found
 
     @property
     def decayed(self) -> list[Any]:

@@ -35,6 +35,16 @@ class RankerSettings(StepSettings):
     patience: int = Field(3, ge=1, description="Passes without a better validation loss before stopping")
     validation_share: float = Field(0.15, gt=0, lt=1, description="Latest requests kept to choose the epoch")
     pointwise_weight: float = Field(0.0, ge=0, description="Weight of the log loss beside the listwise loss")
+    head_weight: float = Field(
+        0.3, ge=0, description="Weight of the losses of the heads completion and dwell; 0: no such heads"
+    )
+    completion_share: float = Field(
+        0.0, ge=0, description="What the completion head's logit counts in the score beside the view's"
+    )
+    dwell_share: float = Field(0.0, ge=0, description="The same of the dwell head")
+    use_position: bool = Field(
+        True, description="Explain what was opened by its place in the shown list too, in training alone"
+    )
     refit: bool = Field(True, description="Train again on all requests for the chosen number of passes")
     members: int = Field(1, ge=1, description="Networks from different seeds whose logits are averaged")
     ablations: bool = Field(True, description="Also train one without the FM and one without the deep part")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import structlog
@@ -17,7 +17,7 @@ from components.contract.examples import Examples
 from components.contract.features import CATEGORICAL
 from components.contract.ragged import gather
 from components.contract.tf import tf
-from components.ranker.deepfm import DeepFM, bin_edges
+from components.ranker.deepfm import HEADS, DeepFM, bin_edges
 from components.ranker.settings import RankerSettings
 
 log = structlog.get_logger()
@@ -72,17 +72,49 @@ def pointwise_loss(logits: Any, row: Any, label: Any) -> Any:
     return tf.reduce_sum(losses) / tf.cast(row[-1] + 1, tf.float32)
 
 
+def outcome_loss(logits: Any, outcome: Any) -> Any:
+    """Log loss of an outcome between 0 and 1, averaged over the B requests; NaN adds nothing.
+
+    Parameters
+    ----------
+    logits, outcome : float32 tensors, shape (B,)
+        Of the opened pages.
+    """
+    known = tf.math.is_finite(outcome)
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(tf.where(known, outcome, 0.0), logits)
+    return tf.reduce_mean(tf.where(known, losses, 0.0))
+
+
+class _Batch(NamedTuple):
+    """Candidates of B requests: N rows, and what came of the opened pages, (B, heads)."""
+
+    numeric: Any
+    codes: Any
+    row: Any
+    label: Any
+    position: Any
+    outcome: Any
+
+
 def _batches(
     examples: Examples, requests: NDArray[np.int64], size: int, sample: tuple[np.random.Generator, int] | None
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]]:
+) -> Iterator[_Batch]:
     offsets = examples.offsets
+    outcome = examples.requests.select(HEADS).to_numpy().astype(np.float32)
     for start in range(0, len(requests), size):
         at, row = gather(offsets, requests[start : start + size])
         if sample is not None:
             draw, negatives = sample
             kept = examples.label[at] | (draw.random(len(at)) < negatives / np.bincount(row)[row])
             at, row = at[kept], row[kept]
-        yield examples.numeric[at], examples.categorical[at], row, examples.label[at]
+        yield _Batch(
+            examples.numeric[at],
+            examples.categorical[at],
+            row,
+            examples.label[at],
+            examples.position[at].astype(np.int32),
+            outcome[requests[start : start + size]],
+        )
 
 
 class _Trainer:
@@ -103,22 +135,32 @@ class _Trainer:
         self.optimizer = tf.keras.optimizers.Adam(settings.learning_rate)
         self.order = np.random.default_rng(seed)
         self.steps = 0
-        float_rows = tf.TensorSpec((None, examples.numeric.shape[1]), tf.float32)
-        code_rows = tf.TensorSpec((None, examples.categorical.shape[1]), tf.int32)
-        rows = tf.TensorSpec((None,), tf.int32)
-        labels = tf.TensorSpec((None,), tf.bool)
-        signature = [float_rows, code_rows, rows, labels]
+        signature = _Batch(
+            tf.TensorSpec((None, examples.numeric.shape[1]), tf.float32),
+            tf.TensorSpec((None, examples.categorical.shape[1]), tf.int32),
+            tf.TensorSpec((None,), tf.int32),
+            tf.TensorSpec((None,), tf.bool),
+            tf.TensorSpec((None,), tf.int32),
+            tf.TensorSpec((None, len(HEADS)), tf.float32),
+        )
         self._step = tf.function(self._train, input_signature=[*signature, tf.TensorSpec((), tf.int32)])
         self._loss = tf.function(self._validate, input_signature=signature)
 
-    def _train(self, numeric: Any, codes: Any, row: Any, label: Any, step: Any) -> Any:
+    def _train(
+        self, numeric: Any, codes: Any, row: Any, label: Any, position: Any, outcome: Any, step: Any
+    ) -> Any:
         variables = self.learner.trainable_variables
         with tf.GradientTape() as tape:
-            logits = self.learner(numeric, codes, step)
+            found = self.learner.logits(numeric, codes, step)
+            logits = found["view"] + self.learner.position_logits(position)
             loss = listwise_loss(logits, row, label)
             total = loss
             if self.settings.pointwise_weight:
                 total += self.settings.pointwise_weight * pointwise_loss(logits, row, label)
+            for place, name in enumerate(HEADS):
+                if name in found:
+                    opened = tf.boolean_mask(found[name], label)
+                    total += self.settings.head_weight * outcome_loss(opened, outcome[:, place])
             total += self.settings.l2 * tf.add_n([tf.nn.l2_loss(v) for v in self.learner.decayed])
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(total, variables)]
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
@@ -127,8 +169,9 @@ class _Trainer:
             mean.assign(keep * mean + (1 - keep) * variable)
         return loss
 
-    def _validate(self, numeric: Any, codes: Any, row: Any, label: Any) -> Any:
-        return listwise_loss(self.net(numeric, codes), row, label)
+    def _validate(self, numeric: Any, codes: Any, row: Any, label: Any, position: Any, outcome: Any) -> Any:
+        # What was opened then depended on places too, so without them the most biased epoch would look best.
+        return listwise_loss(self.net(numeric, codes) + self.net.position_logits(position), row, label)
 
     def epoch(self, requests: NDArray[np.int64]) -> float:
         """One pass in a new order; the mean listwise loss."""
@@ -142,7 +185,7 @@ class _Trainer:
     def loss(self, requests: NDArray[np.int64]) -> float:
         """Mean listwise loss without training."""
         found = [
-            (float(self._loss(*batch)), batch[2][-1] + 1)
+            (float(self._loss(*batch)), batch.row[-1] + 1)
             for batch in _batches(self.examples, requests, self.settings.batch_requests, None)
         ]
         return float(np.average([f[0] for f in found], weights=[f[1] for f in found]))

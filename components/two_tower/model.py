@@ -60,12 +60,14 @@ def query_vectors(weights: Mapping[str, Any], associate: Any, attributes: Any, h
     weight = valid * tf.exp(weights["position"] - weights["age"] * tf.math.log1p(age / _HOUR))
     weight /= tf.maximum(tf.reduce_sum(weight, axis=1, keepdims=True), 1e-12)
     embedded = tf.gather(weights["history"], tf.maximum(history, 0))
-    mean = tf.einsum("bl,bld->bd", weight, embedded)
-    # The first page that is there: equal times may leave a gap before it.
-    first = tf.one_hot(tf.argmax(valid, axis=1), tf.shape(valid)[1]) * valid
-    latest = tf.einsum("bl,bld->bd", first, embedded)
-    since = tf.math.log1p(tf.reduce_sum(first * age, axis=1) / _DAY)
+    mean = tf.linalg.matvec(embedded, weight, transpose_a=True)
     count = tf.reduce_sum(valid, axis=1)
+    # The first page that is there: equal times may leave a gap before it.
+    place = tf.argmax(valid, axis=1)
+    # Looked up by itself, and not taken from the history's: that gradient would be as large as they are.
+    first = tf.maximum(tf.gather(history, place, batch_dims=1), 0)
+    latest = tf.gather(weights["history"], first) * tf.minimum(count, 1)[:, None]
+    since = tf.math.log1p(tf.gather(age, place, batch_dims=1) / _DAY)
     inputs = tf.concat(
         [
             mean,
@@ -149,6 +151,7 @@ class TwoTower(tfrs.Model):
         self.task = tfrs.tasks.Retrieval(
             batch_metrics=[tf.keras.metrics.CategoricalAccuracy(name="in_batch_accuracy")],
             temperature=settings.temperature,
+            num_hard_negatives=settings.hard_negatives or None,
             remove_accidental_hits=True,
         )
 

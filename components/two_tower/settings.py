@@ -21,6 +21,11 @@ class TwoTowerSettings(StepSettings):
     )
     temperature: float = Field(0.1, gt=0, description="Divides the cosines in the softmax")
     batch_size: int = Field(1024, ge=1, description="Examples, and so candidates, of one step")
+    hard_negatives: int = Field(
+        0,
+        ge=0,
+        description="Keep so many of a step's pages, the highest scored, as negatives; 0: all of them",
+    )
     epochs: int = Field(20, ge=1, description="Passes over the examples")
     min_steps: int = Field(200, ge=0, description="Small logs are passed over more often, to this many steps")
     learning_rate: float = Field(3e-3, gt=0, description="Peak step size of AdamW; it decays along a cosine")

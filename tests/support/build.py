@@ -197,7 +197,9 @@ def toy_examples(
 ) -> Examples:
     """Shortlists of pages; where ``learnable``, the page opened is the one that suits the role.
 
-    Of each role's ten pages, one is on each shortlist; a noisy number points at it too.
+    Of each role's ten pages, one is on each shortlist; a noisy number points at it too. An opened page
+    is completed
+    if its second number is positive.
     """
     draw = np.random.default_rng(seed)
     roles = draw.integers(1, 5, requests)
@@ -227,6 +229,10 @@ def toy_examples(
             "shift": [""] * requests,
             "history_count": pl.Series(np.arange(requests) % 8, dtype=pl.Int32),
             "page_age_days": np.linspace(1.0, 50.0, requests),
+            "completion": (
+                numeric.reshape(requests, candidates, -1)[np.arange(requests), chosen, 1] > 0
+            ).astype(np.float32),
+            "dwell": np.full(requests, np.nan, np.float32),
         }
     )
     return Examples(
@@ -236,6 +242,7 @@ def toy_examples(
         row=np.repeat(np.arange(requests, dtype=np.int32), candidates),
         page=page.ravel().astype(np.int32),
         label=label.ravel(),
+        position=np.full(label.size, -1, np.int8),
         source_better=draw.integers(0, pages, (requests, sources)).astype(np.int32),
         source_ties=np.zeros((requests, sources), np.int32),
         source_top=np.full((requests, sources, 10), -1, np.int32),

@@ -21,6 +21,7 @@ def test_save_and_load(tmp_path):
         "row",
         "page",
         "label",
+        "position",
         "source_better",
         "source_ties",
         "source_top",

@@ -108,7 +108,7 @@ def test_parts_matter(batch):
 def test_without_the_deep_part_there_are_no_layers():
     net = network(use_deep=False)
     names = {variable.name.split(":")[0] for variable in net.trainable_variables}
-    assert names == {"embedding", "linear", "numeric_embedding", "numeric_linear", "bias"}
+    assert names == {"embedding", "linear", "numeric_embedding", "numeric_linear", "bias", "position"}
     assert all(len(variable.shape) == 2 for variable in net.decayed)
 
 
@@ -116,7 +116,7 @@ def test_dropout_acts_in_training_only_and_by_its_step(batch):
     net = network()
     plain, again = net(*batch).numpy(), net(*batch).numpy()
     np.testing.assert_array_equal(plain, again)
-    first, same, other = (net(*batch, step).numpy() for step in (1, 1, 2))
+    first, same, other = (net.logits(*batch, step)["view"].numpy() for step in (1, 1, 2))
     np.testing.assert_array_equal(first, same)
     assert not np.allclose(first, other)
     assert not np.allclose(first, plain)
@@ -124,7 +124,7 @@ def test_dropout_acts_in_training_only_and_by_its_step(batch):
 
 def test_without_dropout_training_computes_the_same(batch):
     net = network(dropout=0.0, field_dropout=0.0)
-    np.testing.assert_array_equal(net(*batch, 1).numpy(), net(*batch).numpy())
+    np.testing.assert_array_equal(net.logits(*batch, 1)["view"].numpy(), net(*batch).numpy())
 
 
 def test_one_seed_gives_the_same_network(batch):

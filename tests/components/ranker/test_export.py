@@ -13,7 +13,15 @@ from components.ranker.settings import RankerSettings
 from components.ranker.training import score, train
 from tests.support.build import toy_examples
 
-SETTINGS = {"dimensions": 4, "hidden": [8], "epochs": 2, "members": 2, "learning_rate": 0.05}
+SETTINGS = {
+    "dimensions": 4,
+    "hidden": [8],
+    "epochs": 2,
+    "members": 2,
+    "learning_rate": 0.05,
+    "completion_share": 0.5,
+    "dwell_share": 0.2,
+}
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.contract.errors import DataError
+from components.contract.features import CATEGORICAL
 from components.contract.tf import tf
 from components.evaluate.metrics import ndcg, positions
 from components.ranker.settings import RankerSettings
-from components.ranker.training import listwise_loss, platt, pointwise_loss, score, train
+from components.ranker.training import listwise_loss, outcome_loss, platt, pointwise_loss, score, train
 from tests.support.build import toy_examples
 
 QUICK = RankerSettings(dimensions=4, hidden=(16,), epochs=2, batch_requests=32, learning_rate=0.01)
@@ -97,6 +98,63 @@ def test_noise_is_not_learned():
     logits = score(trained.members, unseen.numeric, unseen.categorical)
     better, ties = positions(logits, unseen.row, unseen.label, 300, 40)
     assert ndcg(better, ties, 10).mean() == pytest.approx(0.38, abs=0.07)
+
+
+def test_outcome_loss_by_hand():
+    logits, outcome = tf.constant([0.0, 2.0, 5.0]), tf.constant([1.0, 0.25, np.nan])
+    second = 0.25 * np.log1p(np.exp(-2)) + 0.75 * np.log1p(np.exp(2))
+    assert float(outcome_loss(logits, outcome)) == pytest.approx((np.log(2) + second) / 3, rel=1e-6)
+
+
+@pytest.mark.slow
+def test_a_share_of_completion_raises_what_is_completed():
+    """In these examples a page whose second number is positive is completed when it is opened."""
+    examples = toy_examples(600, 12, seed=3)
+    quick = QUICK.model_copy(update={"epochs": 10, "average": 0.9, "refit": False, "head_weight": 1.0})
+    completed = examples.numeric[:, 1] > 0
+
+    def gap(share):
+        trained = train(examples, quick.model_copy(update={"completion_share": share}))
+        logits = score(trained.members, examples.numeric, examples.categorical)
+        return logits[completed].mean() - logits[~completed].mean()
+
+    # The share is no part of the training: only how its heads are summed differs.
+    assert gap(1.0) > gap(0.0) + 0.3
+
+
+@pytest.mark.slow
+def test_what_was_clicked_for_its_place_is_not_held_to_be_wanted():
+    """In half of the requests what was shown at the top is opened, whatever it is."""
+    examples = toy_examples(800, 12, seed=5, learnable=False)
+    pushed = (examples.row % 2 == 0) & (np.arange(len(examples.row)) % 12 == 0)
+    first = np.flatnonzero(pushed)
+    label = examples.label & ~np.isin(examples.row, examples.row[first])
+    label[first] = True
+    categorical = examples.categorical.copy()
+    code = CATEGORICAL.index("format")
+    # The top is always of one format, which else is as good as the others.
+    categorical[:, code] = np.where(pushed, 1, np.random.default_rng(1).integers(1, 5, len(pushed)))
+    biased = replace(
+        examples,
+        label=label,
+        categorical=categorical,
+        position=np.where(pushed, 0, -1).astype(np.int8),
+    )
+    favoured = categorical[:, code] == 1
+
+    def favour(use_position):
+        settings = QUICK.model_copy(
+            update={
+                "epochs": 20,
+                "average": 0.9,
+                "refit": False,
+                "use_position": use_position,
+            }
+        )
+        logits = score(train(biased, settings).members, biased.numeric, categorical)
+        return logits[favoured].mean() - logits[~favoured].mean()
+
+    assert favour(use_position=True) < 0.6 * favour(use_position=False)
 
 
 def test_training_stops_when_validation_gets_worse():

@@ -230,11 +230,14 @@ def test_an_epoch_shows_each_example_once_in_equal_batches():
     assert [len(batch["page"]) for batch in examples.epoch(np.random.default_rng(0), 99, 2)] == [10]
 
 
-def test_the_loss_is_the_corrected_softmax():
+@pytest.mark.parametrize("hard", [0, 1])
+def test_the_loss_is_the_corrected_softmax(hard):
     pages = PageFeatures(
         np.array([1, 2, 3], np.int32), np.zeros((3, 1), np.int32), np.zeros((3, 0), np.float32)
     )
-    model = TwoTower(pages, 1, [1], TwoTowerSettings(dropout=0, history_size=2, temperature=0.5))
+    model = TwoTower(
+        pages, 1, [1], TwoTowerSettings(dropout=0, history_size=2, temperature=0.5, hard_negatives=hard)
+    )
     visits = pl.DataFrame({"associate": [0, 1, 2, 3], "page": [0, 1, 2, 1], "time": [1.0, 2.0, 3.0, 4.0]})
     examples = Examples.build(visits, 3, np.zeros(4, np.int32), np.zeros((4, 1), np.int32), 0)
     batch = examples.batch(np.arange(4), 2)
@@ -250,6 +253,12 @@ def test_the_loss_is_the_corrected_softmax():
     logits = query @ candidate.T / 0.5 - np.log([0.25, 0.5, 0.25, 0.5])
     # The second and the fourth example have the same page: no negatives of each other.
     logits[1, 3] = logits[3, 1] = -np.inf
+    if hard:
+        # The page itself, and of the others the one with the highest score.
+        others = np.where(np.eye(4, dtype=bool), -np.inf, logits)
+        logits = np.where(
+            np.eye(4, dtype=bool) | (others == others.max(axis=1, keepdims=True)), logits, -np.inf
+        )
     expected = (np.log(np.exp(logits).sum(axis=1)) - np.diag(logits)).mean()
     assert loss == pytest.approx(expected, rel=1e-5)
 
