@@ -7,6 +7,7 @@ import structlog
 
 from serving.batching import Batcher
 from serving.payloads import Instance
+from tests.support.loops import run
 
 
 class Recommender:
@@ -49,7 +50,7 @@ def ids(found):
 
 def test_what_came_meanwhile_is_one_batch():
     recommend = Recommender()
-    found = asyncio.run(together(recommend, ["a"], ["b", "c"], ["d"]))
+    found = run(together(recommend, ["a"], ["b", "c"], ["d"]))
     assert ids(found) == [["first"], ["a"], ["b", "c"], ["d"]]
     assert recommend.calls == [["first"], ["a", "b", "c", "d"]]
     # As old as its oldest request; as large as the largest.
@@ -59,14 +60,14 @@ def test_what_came_meanwhile_is_one_batch():
 def test_a_large_request_is_no_burden_to_others():
     recommend = Recommender()
     many = [f"m{n}" for n in range(40)]
-    found = asyncio.run(together(recommend, ["a"], many, ["b"]))
+    found = run(together(recommend, ["a"], many, ["b"]))
     assert ids(found) == [["first"], ["a"], many, ["b"]]
     assert recommend.calls == [["first"], ["a"], many, ["b"]]
 
 
 def test_one_that_fails_fails_alone():
     recommend = Recommender()
-    first, a, broken, b = asyncio.run(together(recommend, ["a"], ["broken"], ["b"]))
+    first, a, broken, b = run(together(recommend, ["a"], ["broken"], ["b"]))
     assert ids([first, a, b]) == [["first"], ["a"], ["b"]]
     assert isinstance(broken, ValueError)
 
@@ -81,7 +82,7 @@ def test_who_gave_up_is_passed_over():
         recommend.go_on.set()
         return await batcher(instances("next"), time.monotonic())
 
-    assert ids([asyncio.run(ask())]) == [["next"]]
+    assert ids([run(ask())]) == [["next"]]
 
 
 def test_the_log_knows_the_request():
@@ -92,5 +93,5 @@ def test_the_log_knows_the_request():
         with structlog.contextvars.bound_contextvars(request_id="r1"):
             await Batcher(recommend)(instances("a"), 0.0)
 
-    asyncio.run(ask())
+    run(ask())
     assert recommend.seen == ["r1"]

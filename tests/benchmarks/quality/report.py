@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import html
+from html import escape
 from typing import Any
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from components.evaluate.report import _STYLE, _svg, _table
+from components.contract.report import FAINT, MAIN, PICTURES, SOFT, page, picture, table
 from tests.benchmarks.quality.speed import PEERS
 
 TITLES = {
@@ -52,11 +53,10 @@ def _bars(waymark: dict[str, Any], rows: dict[str, dict[str, Any]]) -> str:
     ]
     figure = Figure(figsize=(8, 0.32 * len(names) + 0.6))
     axes = figure.subplots()
-    colours = ["#0b6bcb" if name == "Waymark" else "#9db8d2" for name in names]
-    axes.barh(names, values, xerr=errors, color=colours, ecolor="#44505c", capsize=2)
+    colours = [MAIN if name == "Waymark" else SOFT for name in names]
+    axes.barh(names, values, xerr=errors, color=colours, ecolor=FAINT, capsize=2)
     axes.set_xlabel("NDCG@10 with 95 % interval")
-    axes.spines[["top", "right"]].set_visible(False)
-    return _svg(figure)
+    return picture(figure, "NDCG@10 of each, best first; the table below has the numbers")
 
 
 def _speed(found: dict[str, Any]) -> str:
@@ -76,9 +76,10 @@ def _speed(found: dict[str, Any]) -> str:
             line += [f"{peer[ratio]:.2f}", f"{low} to {high}"]
         lines.append(line)
     note = f"{found['rows']} examples a pass, {found['turns']} turns each, {found['threads']} threads."
-    return f"<h2>Speed of training the DeepFM</h2><p>{note}</p>{_table(head, lines, 0)}"
+    return f"<h2>Speed of training the DeepFM</h2><p>{note}</p>{table(head, lines, 0)}"
 
 
+@mpl.rc_context(PICTURES)
 def render(found: dict[str, Any]) -> str:
     """The page; no script, no outside reference."""
     title = f"Peers beside Waymark, {found['protocol']}"
@@ -88,16 +89,13 @@ def render(found: dict[str, Any]) -> str:
         f"{machine['cores']} cores, {machine['memory_mib']} MiB. Intervals are 95 %, by bootstrap over "
         "associates; a lead's draws the same associates for both."
     )
-    parts = [f"<h1>{html.escape(title)}</h1><p>{html.escape(note)}</p>"]
+    parts = [f"<p>{escape(note)}</p>"]
     for group, heading in TITLES.items():
         rows = found[group]
         lines = [cells("Waymark", found["waymark"]), *(cells(*item) for item in ordered(rows))]
-        parts.append(f"<h2>{heading}</h2>{_bars(found['waymark'], rows)}{_table(_HEAD, lines, 0)}")
+        parts.append(f"<h2>{heading}</h2>{_bars(found['waymark'], rows)}{table(_HEAD, lines, 0)}")
     steps = [[name, str(cost["seconds"]), cost["peak_mib"]] for name, cost in found["steps"].items()]
-    parts.append(f"<h2>Waymark's steps</h2>{_table(['', 'seconds', 'peak MiB'], steps)}")
+    parts.append(f"<h2>Waymark's steps</h2>{table(['', 'seconds', 'peak MiB'], steps)}")
     if "speed" in found:
         parts.append(_speed(found["speed"]))
-    return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"
-        f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style>{''.join(parts)}</html>"
-    )
+    return page(title, *parts)
