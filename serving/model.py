@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from typing import Any
-from uuid import uuid4
 
 import orjson
 import structlog
@@ -14,6 +13,7 @@ from serving.auth import only_own
 from serving.batching import Batcher
 from serving.bodies import read_json
 from serving.errors import RequestError
+from serving.ids import new_id
 from serving.metrics import AnswerMetrics, recommend_seconds
 from serving.payloads import parse_instances
 from serving.service import Service
@@ -122,4 +122,4 @@ def _from_v2(request: InferRequest) -> dict[str, Any]:
 def _to_v2(request: InferRequest, answers: list[dict[str, Any]]) -> InferResponse:
     data = [orjson.dumps(answer).decode() for answer in answers]
     tensor = InferOutput("predictions", [len(answers)], "BYTES", data)
-    return InferResponse(request.id or uuid4().hex, NAME, [tensor])
+    return InferResponse(request.id or new_id(), NAME, [tensor])

@@ -209,7 +209,7 @@ class Scorer:
         row, place = np.nonzero(score > 0)
         page = best[row, place].astype(np.int32)
         # Counts have no bound; the contract's scores are 0 to 1.
-        score = score[row, place] / value.max(axis=1)[row]
+        score = score[row, place] / score[row, 0]
         return Scored(
             asked,
             row.astype(np.int32),

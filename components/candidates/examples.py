@@ -16,7 +16,7 @@ from components.candidates.outcomes import outcomes, unknown
 from components.contract import columns as c
 from components.contract.dataset import Dataset
 from components.contract.errors import DataError
-from components.contract.examples import Examples
+from components.contract.examples import OUTCOMES, Examples
 from components.contract.features import FeatureBuilder
 from components.contract.requests import Requests, requests_of_stage
 from components.contract.retrieval import SOURCES, RetrievalSettings, load_retriever, top
@@ -133,7 +133,7 @@ def make_examples(
         log.info("candidates", stage=stage, requests=done, of=len(requests))
     return Examples(
         requests=_request_table(requests, first_seen).with_columns(
-            pl.Series("completion", after.completion), pl.Series("dwell", after.dwell)
+            pl.Series(name, getattr(after, name)) for name in OUTCOMES
         ),
         values=builder.values,
         sources=SOURCES,

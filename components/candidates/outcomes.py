@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from components.contract import columns as c
 from components.contract.encoding import find, text
 from components.contract.requests import Requests
+from components.contract.trends import DAY
 
 # What comes of a page is looked for this long after its first opening.
-_AFTER = 86_400.0
+_AFTER = DAY
 # An answer is what its associate looks at for this long.
 _SHOWN = 1800.0
 # Positions are kept in a byte.

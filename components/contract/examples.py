@@ -17,6 +17,8 @@ from components.contract.features import CATEGORICAL, NUMERIC
 from components.contract.files import atomic_folder
 from components.contract.ragged import gather
 
+# Columns of the requests: what came of the page that was opened, 0 to 1; NaN where unknown.
+OUTCOMES = ("completion", "dwell")
 _ARRAYS = (
     "numeric",
     "categorical",
@@ -38,8 +40,8 @@ class Examples:
     ----------
     requests : polars.DataFrame
         B rows in time order: associate_id, time (epoch seconds), target (page row), role, shift,
-        history_count, page_age_days (of the target; null where nobody had opened it), completion and
-        dwell (what came of the target, 0 to 1; NaN where unknown).
+        history_count, page_age_days (of the target; null where nobody had opened it), and
+        ``OUTCOMES`` of the target.
     numeric : array of float32, shape (N, len(NUMERIC))
     categorical : array of int32, shape (N, len(CATEGORICAL))
     row, page : arrays of int32, shape (N,)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from components.contract import columns as c
 from components.contract.dataset import Dataset
+from components.contract.encoding import text
 from components.contract.files import atomic_file
 from components.contract.report import page, table
 from components.contract.sources import Vectors
@@ -132,7 +133,7 @@ def run(
     del settings
     started = time.perf_counter()
     data = Dataset.load(dataset)
-    topic = data.pages["topic"].fill_null("").to_numpy().astype(np.str_)
+    topic = text(data.pages["topic"])
     opened = np.bincount(data.column(c.PAGE), minlength=data.n_pages)
     figures: dict[str, float] = {}
     maps, rows = [], []
@@ -159,7 +160,7 @@ def run(
     )
     by_chance = figures.get("by_chance")
     chance = "" if by_chance is None else f" By chance it would be {by_chance:.4f}."
-    text = page(
+    drawing = page(
         "Map of the pages",
         f"<p>{note}</p>",
         _legend(colours),
@@ -170,7 +171,7 @@ def run(
         style=_STYLE,
     )
     with atomic_file(report_out) as aside:
-        aside.write_text(text, encoding="utf-8")
+        aside.write_text(drawing, encoding="utf-8")
     figures |= {"pages": len(shown), "seconds": time.perf_counter() - started}
     log.info("embeddings.drawn", **figures)
     return figures

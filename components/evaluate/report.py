@@ -99,20 +99,35 @@ def _dots(rows: Sequence[tuple[str, Interval]], label: str, title: str) -> str:
     return picture(figure, title)
 
 
-def _bars(evaluation: dict[str, Any]) -> str:
-    rows = {"two stages": evaluation["two_stage"], "blend": evaluation["blend"]}
-    rows |= {_words(name): found for name, found in evaluation["others"].items()}
-    rows |= {_words(name): found for name, found in _best_first(evaluation["sources"])}
+def bars(rows: Mapping[str, dict[str, Any]], strong: str, title: str) -> str:
+    """NDCG@10 with its interval, one bar each, the first on top.
+
+    Parameters
+    ----------
+    rows : mapping of str to dict
+        Figures by name, as :func:`components.evaluate.evaluation.judge` gives them.
+    strong : str
+        The one that stands out.
+    title : str
+        For those who do not see the picture.
+    """
     names = list(rows)[::-1]
     values = [rows[name]["ndcg"] for name in names]
     below = [max(rows[n]["ndcg"] - rows[n]["ndcg_interval"][0], 0) for n in names]
     above = [max(rows[n]["ndcg_interval"][1] - rows[n]["ndcg"], 0) for n in names]
     figure = Figure(figsize=(8, 0.28 * len(names) + 0.7))
     axes = figure.subplots()
-    colours = [MAIN if name == "two stages" else SOFT for name in names]
+    colours = [MAIN if name == strong else SOFT for name in names]
     axes.barh([_plain(n) for n in names], values, xerr=[below, above], color=colours, ecolor=FAINT, capsize=2)
     axes.set_xlabel("NDCG@10 with 95 % interval")
-    return picture(figure, "NDCG@10 of the two stages, of their parts and of each source alone")
+    return picture(figure, title)
+
+
+def _bars(evaluation: dict[str, Any]) -> str:
+    rows = {"two stages": evaluation["two_stage"], "blend": evaluation["blend"]}
+    rows |= {_words(name): found for name, found in evaluation["others"].items()}
+    rows |= {_words(name): found for name, found in _best_first(evaluation["sources"])}
+    return bars(rows, "two stages", "NDCG@10 of the two stages, of their parts and of each source alone")
 
 
 def _gains(evaluation: dict[str, Any]) -> str:

@@ -78,6 +78,10 @@ class Without:
         self._rank = np.maximum(rank, 0).astype(np.int64).T
         self._absent = self._rank.max(axis=1, initial=0)
         self._listed = self._rank < self._absent[:, None]
+        values = examples.values["first_source"].tolist()
+        code = {value: number for number, value in enumerate(values)}
+        # Of no source, and of each.
+        self._code = np.array([code.get(name, 0) for name in ("", *examples.sources)], np.int32)
 
     def source(self, place: int) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.bool_]]:
         """Both kinds of features without a source, and which candidates are left, (N,)."""
@@ -91,10 +95,8 @@ class Without:
         )
         numeric[:, NUMERIC.index(f"{name}.rank")] = ranks[place]
         categorical = self._categorical.copy()
-        names = ["", *self._examples.sources]
-        code = {value: number for number, value in enumerate(self._examples.values["first_source"].tolist())}
-        codes = np.array([code.get(value, 0) for value in names], np.int32)
-        categorical[:, CATEGORICAL.index("first_source")] = codes[first_source(rank, self._absent) + 1]
+        first = first_source(rank, self._absent)
+        categorical[:, CATEGORICAL.index("first_source")] = self._code[first + 1]
         alone = self._listed[place] & (self._listed.sum(axis=0) == 1)
         return numeric, categorical, ~alone
 

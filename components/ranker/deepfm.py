@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.contract.examples import OUTCOMES
 from components.contract.ranking import CLIP
 from components.contract.tf import tf
 from components.ranker.settings import RankerSettings
 
-# What is learned of an opened page beside that it was opened; each a head on the last hidden layer.
-HEADS = ("completion", "dwell")
 # Places of the shown list that are told apart; lower ones count as the last of these.
 POSITIONS = 20
 
@@ -115,7 +114,7 @@ class DeepFM(tf.Module):
         # Ma et al., "Entire Space Multi-Task Model", SIGIR 2018, whose towers share the layers below.
         headed = settings.use_deep and settings.head_weight > 0
         deviation = float(np.sqrt(1 / width))
-        self.heads = {name: normal((width, 1), deviation, name) for name in HEADS} if headed else {}
+        self.heads = {name: normal((width, 1), deviation, name) for name in OUTCOMES} if headed else {}
         self.head_bias = {name: tf.Variable(0.0, name=f"{name}_bias") for name in self.heads}
         self.shares = {"completion": settings.completion_share, "dwell": settings.dwell_share}
         # Zhao et al., "Recommending What Video to Watch Next", RecSys 2019: position as a shallow tower that

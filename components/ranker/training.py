@@ -13,11 +13,11 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from components.contract.errors import DataError
-from components.contract.examples import Examples
+from components.contract.examples import OUTCOMES, Examples
 from components.contract.features import CATEGORICAL
 from components.contract.ragged import gather
 from components.contract.tf import tf
-from components.ranker.deepfm import HEADS, DeepFM, bin_edges
+from components.ranker.deepfm import DeepFM, bin_edges
 from components.ranker.settings import RankerSettings
 
 log = structlog.get_logger()
@@ -100,7 +100,7 @@ def _batches(
     examples: Examples, requests: NDArray[np.int64], size: int, sample: tuple[np.random.Generator, int] | None
 ) -> Iterator[_Batch]:
     offsets = examples.offsets
-    outcome = examples.requests.select(HEADS).to_numpy().astype(np.float32)
+    outcome = examples.requests.select(OUTCOMES).to_numpy().astype(np.float32)
     for start in range(0, len(requests), size):
         at, row = gather(offsets, requests[start : start + size])
         if sample is not None:
@@ -141,7 +141,7 @@ class _Trainer:
             tf.TensorSpec((None,), tf.int32),
             tf.TensorSpec((None,), tf.bool),
             tf.TensorSpec((None,), tf.int32),
-            tf.TensorSpec((None, len(HEADS)), tf.float32),
+            tf.TensorSpec((None, len(OUTCOMES)), tf.float32),
         )
         self._step = tf.function(self._train, input_signature=[*signature, tf.TensorSpec((), tf.int32)])
         self._loss = tf.function(self._validate, input_signature=signature)
@@ -157,7 +157,7 @@ class _Trainer:
             total = loss
             if self.settings.pointwise_weight:
                 total += self.settings.pointwise_weight * pointwise_loss(logits, row, label)
-            for place, name in enumerate(HEADS):
+            for place, name in enumerate(OUTCOMES):
                 if name in found:
                     opened = tf.boolean_mask(found[name], label)
                     total += self.settings.head_weight * outcome_loss(opened, outcome[:, place])

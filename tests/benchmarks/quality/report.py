@@ -6,9 +6,9 @@ from html import escape
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib.figure import Figure
 
-from components.contract.report import FAINT, MAIN, PICTURES, SOFT, page, picture, table
+from components.contract.report import PICTURES, page, table
+from components.evaluate.report import bars
 from tests.benchmarks.quality.speed import PEERS
 
 TITLES = {
@@ -43,20 +43,8 @@ def cells(name: str, row: dict[str, Any]) -> list[Any]:
 
 
 def _bars(waymark: dict[str, Any], rows: dict[str, dict[str, Any]]) -> str:
-    shown = ordered({"Waymark": waymark, **rows})[::-1]
-    names = [name.replace("_", " ") for name, _ in shown]
-    values = [row["ndcg"] for _, row in shown]
-    ends = [row["ndcg_interval"] for _, row in shown]
-    errors = [
-        [max(value - low, 0) for value, (low, _) in zip(values, ends, strict=True)],
-        [max(high - value, 0) for value, (_, high) in zip(values, ends, strict=True)],
-    ]
-    figure = Figure(figsize=(8, 0.32 * len(names) + 0.6))
-    axes = figure.subplots()
-    colours = [MAIN if name == "Waymark" else SOFT for name in names]
-    axes.barh(names, values, xerr=errors, color=colours, ecolor=FAINT, capsize=2)
-    axes.set_xlabel("NDCG@10 with 95 % interval")
-    return picture(figure, "NDCG@10 of each, best first; the table below has the numbers")
+    shown = {name.replace("_", " "): row for name, row in ordered({"Waymark": waymark, **rows})}
+    return bars(shown, "Waymark", "NDCG@10 of each, best first; the table below has the numbers")
 
 
 def _speed(found: dict[str, Any]) -> str:
