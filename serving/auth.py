@@ -20,7 +20,7 @@ _OPEN_PATHS = re.compile(
 _SCOPES = (
     ("POST", re.compile(r"/v1/models/[^/]+:predict|/v2/models/[^/]+/infer"), "recommend"),
     ("POST", re.compile(r"/v1/events"), "events"),
-    ("DELETE", re.compile(r"/v1/associates/.+"), "forget"),
+    ("DELETE", re.compile(r"/v1/associates/(?s:.+)"), "forget"),
     (None, re.compile(r"/v1/rules(/.*)?"), "rules"),
     ("GET", re.compile(r"/v1/(about|pages|pages/.+|associates/.+(?<!/answers))"), "recommend"),
 )

@@ -17,6 +17,7 @@ from serving.errors import RequestError
 from serving.feedback import FeedbackCounter
 from serving.http import PAYLOAD
 from serving.metrics import EVENTS
+from serving.paths import AnyPathId
 from serving.rows import read_rows
 from serving.settings import ServingSettings
 from serving.stores.base import StoredEvent
@@ -92,11 +93,8 @@ def routes(service: Service, settings: ServingSettings) -> APIRouter:
             orjson.dumps(answer), status_code=202 if events else 422, media_type="application/json"
         )
 
-    @router.delete("/v1/associates/{associate_id:path}", status_code=204)
-    async def delete_associate(associate_id: str) -> Response:
-        associate_id = associate_id.strip()
-        if not 0 < len(associate_id) <= 256:
-            raise RequestError("associate_id: 1 to 256 characters are expected")
+    @router.delete("/v1/associates/{associate_id:id}", status_code=204)
+    async def delete_associate(associate_id: AnyPathId) -> Response:
         only_own([associate_id], "associate_id")
         await asyncio.to_thread(service.forget, associate_id)
         log.info("associate forgotten")

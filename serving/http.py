@@ -234,9 +234,11 @@ async def store_error(_: Request, error: Exception) -> Response:
 
 
 async def validation_error(_: Request, error: Exception) -> Response:
-    """A body that KServe's own models refuse."""
+    """A body, path or query that a route's own types refuse."""
     assert isinstance(error, RequestValidationError)
-    return _answer(describe(error.errors()[0], ""), 400)
+    problem = error.errors()[0]
+    # The first part says where the field stands (body, path, query), and is no field.
+    return _answer(describe({**problem, "loc": problem["loc"][1:]}, ""), 400)
 
 
 async def http_error(_: Request, error: Exception) -> Response:

@@ -131,9 +131,9 @@ def describe(problem: Mapping[str, Any], root: str) -> str:
     """One problem of a validation, with the path of the field and without its value."""
     path = root
     for part in problem["loc"]:
-        # Names of union members are capitalised or bracketed, "body" is FastAPI's; they are no field.
+        # Names of union members are capitalised or bracketed; they are no field.
         if isinstance(part, int):
             path += f"[{part}]"
-        elif part[:1].islower() and part.isidentifier() and part != "body":
+        elif part[:1].islower() and part.isidentifier():
             path += f".{part}" if path else part
     return f"{path or 'body'}: {problem['msg'].removeprefix('Value error, ')}"[:500]

@@ -6,11 +6,12 @@ import time
 from functools import lru_cache
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 
 from serving.auth import CALLER, only_own
 from serving.errors import RequestError
 from serving.history import ask
+from serving.paths import PathId
 from serving.payloads import Context, Identifier, Instance
 from serving.portal.answers import TITLES
 from serving.portal.catalogue import Browser, Browsers
@@ -27,7 +28,6 @@ from serving.service import Service
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 Text = Annotated[str, Query(max_length=256)]
-Id = Annotated[Identifier, Path()]
 _MOST_VALUES = 50
 _MOST_LISTED = 200
 # All that is known happened before it.
@@ -89,8 +89,8 @@ def routes(service: Service, browsers: Browsers, home: bool) -> APIRouter:
         found, total = browser().search(query, limit)
         return PageList(pages=found, total=total)
 
-    @router.get("/v1/pages/{page_id:path}", summary="One page and those about the same")
-    def page(page_id: Id) -> PageDetail:
+    @router.get("/v1/pages/{page_id:id}", summary="One page and those about the same")
+    def page(page_id: PathId) -> PageDetail:
         found = browser().detail(page_id)
         if found is None:
             raise RequestError("page_id: the release holds no such page", 404)
@@ -115,8 +115,8 @@ def routes(service: Service, browsers: Browsers, home: bool) -> APIRouter:
             ]
         )
 
-    @router.get("/v1/associates/{associate_id:path}", summary="What the server knows of an associate")
-    def associate(associate_id: Id) -> AssociateDetail:
+    @router.get("/v1/associates/{associate_id:id}", summary="What the server knows of an associate")
+    def associate(associate_id: PathId) -> AssociateDetail:
         only_own([associate_id], "associate_id")
         catalogue = service.engine.catalogue
         activities = service.store.activity([associate_id]) if service.store is not None else None

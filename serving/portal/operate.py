@@ -13,11 +13,12 @@ from fastapi.responses import HTMLResponse
 from serving.auth import only_own
 from serving.errors import RequestError
 from serving.openapi import Error, Prediction
+from serving.paths import PathId
 from serving.portal import live
 from serving.portal.answers import recorded, summary
 from serving.portal.aside import Aside
 from serving.portal.catalogue import Browsers
-from serving.portal.data import Id, Limit
+from serving.portal.data import Limit
 from serving.portal.models import (
     AnswerList,
     Findings,
@@ -127,8 +128,8 @@ def routes(service: Service, browsers: Browsers, home: Path | None) -> APIRouter
             raise RequestError("request_id: no such answer is kept", 404)
         return recorded(found, title)
 
-    @router.get("/v1/associates/{associate_id:path}/answers", summary="The latest answers to an associate")
-    def answers(associate_id: Id, limit: Limit = 20) -> AnswerList:
+    @router.get("/v1/associates/{associate_id:id}/answers", summary="The latest answers to an associate")
+    def answers(associate_id: PathId, limit: Limit = 20) -> AnswerList:
         found = store().recent_answers(associate_id, limit)
         return AnswerList(answers=[summary(one, title) for one in found])
 

@@ -71,6 +71,7 @@ def jwk(key, kid, algorithm):
         ("POST", "/v2/models/waymark/infer", "recommend"),
         ("POST", "/v1/events", "events"),
         ("DELETE", "/v1/associates/A/17", "forget"),
+        ("DELETE", "/v1/associates/A\n17", "forget"),
         ("GET", "/v1/rules", "rules"),
         ("GET", "/v1/associates/A/17", "recommend"),
         ("GET", "/v1/pages", "recommend"),
