@@ -29,6 +29,7 @@ PAGE_SCHEMA = pl.Schema(
         "format": pl.String(),
         "duration_seconds": pl.Float64(),
         "published_at": pl.Float64(),
+        "updated_at": pl.Float64(),
         "retired": pl.Boolean(),
         "roles": pl.List(pl.String()),
         "mandatory_for": pl.List(pl.String()),
@@ -85,7 +86,7 @@ _TABLES: dict[str, pl.Schema] = {
     "completions": COMPLETION_SCHEMA,
 }
 # What datasets of earlier versions lack: a table, and a column of others.
-_LATER_TABLES, _LATER_COLUMNS = ("completions",), (c.LOCALE, "labels", "cohort")
+_LATER_TABLES, _LATER_COLUMNS = ("completions",), (c.LOCALE, "labels", "cohort", "updated_at")
 
 
 def page_order(page_ids: pl.Series) -> pl.Series:

@@ -39,14 +39,15 @@ class Due(NamedTuple):
 
 
 class _Required(NamedTuple):
-    """Mandatory pages of a role, when they were published, and seconds until they are due."""
+    """Mandatory pages of a role, when they were published and updated, and seconds until they are due."""
 
     page: NDArray[np.int32]
     published: NDArray[np.float64]
+    updated: NDArray[np.float64]
     given: NDArray[np.float64]
 
 
-_NONE = _Required(np.empty(0, np.int32), np.empty(0), np.empty(0))
+_NONE = _Required(np.empty(0, np.int32), np.empty(0), np.empty(0), np.empty(0))
 _NOTHING = Due(np.empty(0, np.int32), np.empty(0), np.empty(0, bool), np.empty(0, bool))
 
 
@@ -61,15 +62,16 @@ def opened_pages(requests: Requests, i: int) -> NDArray[np.int32]:
 class DueDates:
     """Dates over one catalogue.
 
-    A mandatory page is due ``due_days`` after the associate was hired, or after it was published if
-    that is later; where neither is known there is no date. A completed page is due again
-    ``recertify_days`` after it was completed.
+    A mandatory page is due ``due_days`` after the latest of three: the associate was hired, the page
+    was published, the page was updated last. Where none is known there is no date. An update after
+    the request is not looked at: the page counts as it stood. A completed page is due again
+    ``recertify_days`` after it was completed, whatever was updated since.
 
     Parameters
     ----------
     rules : Rules
     pages : polars.DataFrame
-        Columns ``mandatory_for``, ``due_days``, ``published_at`` and ``recertify_days``.
+        Columns ``mandatory_for``, ``due_days``, ``published_at``, ``updated_at`` and ``recertify_days``.
     """
 
     def __init__(self, rules: Rules, pages: pl.DataFrame):
@@ -77,6 +79,7 @@ class DueDates:
         self.window = rules.due_within_days * DAY
         given = pages["due_days"].to_numpy().astype(np.float64) * DAY
         published = pages["published_at"].to_numpy().astype(np.float64)
+        updated = pages["updated_at"].to_numpy().astype(np.float64)
         self._valid = pages["recertify_days"].to_numpy().astype(np.float64) * DAY
         if not rules.completed.recertify:
             self._valid[:] = np.nan
@@ -84,7 +87,7 @@ class DueDates:
         self._required = {}
         for (role,), found in table.explode("mandatory_for").drop_nulls().group_by("mandatory_for"):
             rows = np.sort(found["page"].to_numpy()).astype(np.int32)
-            self._required[str(role)] = _Required(rows, published[rows], given[rows])
+            self._required[str(role)] = _Required(rows, published[rows], updated[rows], given[rows])
 
         # What was found last for each place in a batch: several rules ask for the dates of one request.
         self._last: dict[int, tuple[Requests, Mapping[int, float], Due, Due]] = {}
@@ -109,12 +112,13 @@ class DueDates:
         return last
 
     def _find(self, requests: Requests, i: int, completed: Mapping[int, float]) -> Due:
-        page, published, given = self._required.get(str(requests.attributes["role"][i]), _NONE)
+        page, published, updated, given = self._required.get(str(requests.attributes["role"][i]), _NONE)
         done, finished = completions(completed, requests.time[i])
         if not len(page) and not len(done):
             return _NOTHING
         required = len(page)
-        when = np.fmax(requests.time[i] - requests.tenure_days[i] * DAY, published) + given
+        asked = np.fmax(requests.time[i] - requests.tenure_days[i] * DAY, published)
+        when = np.fmax(asked, np.where(updated <= requests.time[i], updated, np.nan)) + given
         if self._opened_is_done:
             when[np.isin(page, opened_pages(requests, i))] = np.nan
         again = np.zeros(required, bool)

@@ -165,11 +165,12 @@ def test_pages_and_associates_are_conformed(tmp_path):
             c.PAGE_ID: ["10", "9"],
             "title": ["Ten", None],
             "published_at": [DAY, None],
+            "updated_at": [None, DAY],
             "due_days": [3, None],
             "roles": [["clerk"], None],
             "colour": ["red", "blue"],
         },
-        schema_overrides={"published_at": pl.Datetime("us", "UTC")},
+        schema_overrides=dict.fromkeys(("published_at", "updated_at"), pl.Datetime("us", "UTC")),
     )
     associates = pl.DataFrame({c.ASSOCIATE_ID: ["a"], "hired_at": [DAY], "height": [1.8]})
     folder = write(tmp_path / "tables", [("a", "9", "view", 0, None, None)], pages, associates)
@@ -177,6 +178,7 @@ def test_pages_and_associates_are_conformed(tmp_path):
     nine, ten = dataset.pages.rows(named=True)
     assert (nine[c.PAGE_ID], nine["title"], nine["retired"], nine["roles"]) == ("9", None, False, [])
     assert (ten["published_at"], ten["due_days"], ten["roles"]) == (DAY.timestamp(), 3.0, ["clerk"])
+    assert (nine["updated_at"], ten["updated_at"]) == (DAY.timestamp(), None)
     assert ten["prerequisites"] == []
     assert dataset.associates["hired_at"].to_list() == [DAY.timestamp()]
 

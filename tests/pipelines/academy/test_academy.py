@@ -8,8 +8,12 @@ import pytest
 
 from components.contract.errors import DataError
 from components.ingest.step import run
+from components.preprocess.tables import read_pages
 from pipelines.academy.generate import make_academy
-from pipelines.academy.truth import RECENT, TruePreference
+from pipelines.academy.truth import DAY, RECENT, TruePreference
+from serving.rules.due import DueDates
+from serving.rules.rules import Rules
+from tests.support.build import make_requests
 
 SIZE = {"associates": 600, "pages": 240, "days": 24, "seed": 3}
 
@@ -193,6 +197,25 @@ def test_mandatory_pages_are_compliance_for_their_roles(academy):
         == SIZE["pages"] - asked.height
     )
     assert (asked["updated_at"] >= asked["published_at"]).all()
+
+
+def test_the_server_gives_the_due_dates_of_the_truth(academy):
+    truth, pages = academy.truth, read_pages(academy.root / "tables" / "pages.parquet", [])
+    end = truth.start + SIZE["days"] * DAY
+    row = {page: row for row, page in enumerate(truth.page_ids.tolist())}
+    dates, late = DueDates(Rules(), pages), 0
+    for who in range(50):
+        role = academy.associates.filter(associate_id=truth.associate_ids[who])["role"][0]
+        tenure = max(end - truth.hired_at[who], 0) / DAY
+        found = dates(make_requests([end], role=[role], tenure_days=[tenure]), 0, {})
+        asked = [row[pages["page_id"][page]] for page in found.page.tolist()]
+        assert sorted(asked) == np.flatnonzero(truth.mandatory[truth.role[who]]).tolist()
+        expected = np.maximum(truth.assigned_at[asked], truth.hired_at[who]) + truth.due_days[asked] * DAY
+        np.testing.assert_allclose(found.when, expected)
+        # What is overdue became mandatory within the log.
+        assert (found.when > truth.start).all()
+        late += int((found.when < end).sum())
+    assert late
 
 
 def test_sessions_have_no_long_gap(academy):

@@ -172,6 +172,39 @@ def test_mandatory_pages_that_are_due_come_first(required, asks, answer, now):
 
 
 @pytest.mark.parametrize(
+    ("published", "updated", "hired", "due"),
+    [
+        (-400, -10, -900, 20),
+        (-400, -10, -3, 27),
+        (-400, -500, -900, -370),
+        (None, -10, None, 20),
+        (-400, None, None, -370),
+        # An update after the question: the page counts as it stood.
+        (-400, 1, -900, -370),
+        (None, 1, None, None),
+    ],
+)
+def test_due_dates_count_from_the_last_update(pages_of, asks, answer, now, published, updated, hired, due):
+    def at(days):
+        return None if days is None else now + days * DAY
+
+    dates = {"published_at": at(published), "updated_at": at(updated)}
+    pages = pages_of([{"mandatory_for": ["cashier"], "due_days": 30.0, **dates}, {}])
+    person = {} if hired is None else {"hired": at(hired)}
+    _, found = answer(Policy(Rules(), pages), pages, asks(role="cashier", **person), [1, 2])
+    np.testing.assert_allclose((found.due[0] - now) / DAY, np.nan if due is None else due)
+
+
+def test_an_update_does_not_undo_a_completion(pages_of, asks, answer, now):
+    row = {"mandatory_for": ["cashier"], "due_days": 5.0, "published_at": now - 400 * DAY}
+    pages = pages_of([{**row, "updated_at": now - 10 * DAY, "recertify_days": 365.0}, {}])
+    asked = asks(role="cashier", opened={0: 60.0})
+    shown, found = answer(Policy(Rules(), pages), pages, asked, [2, 1], completed={0: 60.0})
+    assert shown == [1]
+    assert np.isnan(found.due).all()
+
+
+@pytest.mark.parametrize(
     ("setting", "shown"),
     [
         ({"mandatory": {"pin": False}}, [5, 4, 3, 2, 1, 0]),

@@ -78,6 +78,7 @@ rows = st.fixed_dictionaries(
         "format": st.sampled_from(FORMATS),
         "retired": st.booleans(),
         "published_at": days.map(lambda n: NOW + n * DAY),
+        "updated_at": days.map(lambda n: NOW + n * DAY),
         "roles": st.lists(st.sampled_from(ROLES), max_size=1),
         "prerequisites": st.lists(page_ids, max_size=2),
         "recertify_days": st.integers(1, 40).map(float),
@@ -140,9 +141,11 @@ class Oracle:
         if self.rules.mandatory.until == "opened" and row in self.opened:
             return None
         hired = self.person.get("hired")
-        known = [
-            t for t in (None if hired is None else min(hired, NOW), page["published_at"]) if t is not None
-        ]
+        updated = page["updated_at"]
+        if updated is not None and updated > NOW:
+            updated = None
+        hired = None if hired is None else min(hired, NOW)
+        known = [t for t in (hired, page["published_at"], updated) if t is not None]
         return max(known) + page["due_days"] * DAY if known else None
 
     def soon(self, row):
