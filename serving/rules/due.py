@@ -76,7 +76,7 @@ class DueDates:
 
     def __init__(self, rules: Rules, pages: pl.DataFrame):
         self._opened_is_done = rules.mandatory.until == "opened"
-        self.window = rules.due_within_days * DAY
+        self._window = rules.due_within_days * DAY
         given = pages["due_days"].to_numpy().astype(np.float64) * DAY
         published = pages["published_at"].to_numpy().astype(np.float64)
         updated = pages["updated_at"].to_numpy().astype(np.float64)
@@ -89,36 +89,16 @@ class DueDates:
             rows = np.sort(found["page"].to_numpy()).astype(np.int32)
             self._required[str(role)] = _Required(rows, published[rows], updated[rows], given[rows])
 
-        # What was found last for each place in a batch: several rules ask for the dates of one request.
-        self._last: dict[int, tuple[Requests, Mapping[int, float], Due, Due]] = {}
-
     def __call__(self, requests: Requests, i: int, completed: Mapping[int, float]) -> Due:
         """Dates of request ``i``; ``completed`` says when which page was completed last."""
-        return self._known(requests, i, completed)[2]
-
-    def soon(self, requests: Requests, i: int, completed: Mapping[int, float]) -> Due:
-        """What is overdue or due soon, the earliest first."""
-        return self._known(requests, i, completed)[3]
-
-    def _known(
-        self, requests: Requests, i: int, completed: Mapping[int, float]
-    ) -> tuple[Requests, Mapping[int, float], Due, Due]:
-        last = self._last.get(i)
-        if last is None or last[0] is not requests or last[1] is not completed:
-            dates = self._find(requests, i, completed)
-            near = dates.take(dates.when <= requests.time[i] + self.window)
-            last = requests, completed, dates, near.take(near.when.argsort(kind="stable"))
-            self._last[i] = last
-        return last
-
-    def _find(self, requests: Requests, i: int, completed: Mapping[int, float]) -> Due:
         page, published, updated, given = self._required.get(str(requests.attributes["role"][i]), _NONE)
         done, finished = completions(completed, requests.time[i])
         if not len(page) and not len(done):
             return _NOTHING
         required = len(page)
-        asked = np.fmax(requests.time[i] - requests.tenure_days[i] * DAY, published)
-        when = np.fmax(asked, np.where(updated <= requests.time[i], updated, np.nan)) + given
+        when = np.fmax(requests.time[i] - requests.tenure_days[i] * DAY, published)
+        np.fmax(when, updated, out=when, where=updated <= requests.time[i])
+        when += given
         if self._opened_is_done:
             when[np.isin(page, opened_pages(requests, i))] = np.nan
         again = np.zeros(required, bool)
@@ -138,6 +118,11 @@ class DueDates:
         dated = ~np.isnan(when)
         found = Due(page, when, mandatory, again)
         return found if dated.all() else found.take(dated)
+
+    def soon(self, dates: Due, time: float) -> Due:
+        """Those of the dates that are past or near at a time, the earliest first."""
+        near = np.flatnonzero(dates.when <= time + self._window)
+        return dates.take(near[dates.when[near].argsort(kind="stable")])
 
 
 def completions(completed: Mapping[int, float], time: float) -> tuple[NDArray[np.int32], NDArray[np.float64]]:

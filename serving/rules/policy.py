@@ -80,7 +80,7 @@ class Policy:
         self._topics, self._topic = encode(pages["topic"])
         self._views = Views(rules, pages)
         self._due = DueDates(rules, pages)
-        self._visibility = Visibility(rules, pages, self._views, self._due)
+        self._visibility = Visibility(rules, pages, self._views)
         self._replaces = rules.prerequisites == "replace"
         self._weight = 1.0 if vectors is None else rules.diversity.lambda_
         self._vectors = np.empty((0, 0), np.float32)
@@ -107,7 +107,8 @@ class Policy:
             Pages (rows) that each associate completed, and when last, epoch seconds. Completions at
             or after the request's time are not looked at.
         """
-        self._visibility.allow(allowed, requests, completed)
+        soon = [self._dates(requests, i, completed)[1] for i in range(len(requests))]
+        self._visibility.allow(allowed, requests, completed, soon)
 
     def wanted(
         self, requests: Requests, completed: Completed, allowed: NDArray[np.bool_]
@@ -129,7 +130,7 @@ class Policy:
         rows: list[int] = []
         pages: list[int] = []
         for i in range(len(requests)):
-            soon = self._due.soon(requests, i, completed[i]).page
+            soon = self._dates(requests, i, completed)[1].page
             found = [page for _, page, _ in self._views(requests, i).pins]
             found += soon[allowed[i, soon]][:_MOST_DUE].tolist()
             if self._replaces and found:
@@ -167,7 +168,7 @@ class Policy:
         explain : bool
             Also count what is hidden.
         """
-        view, dates = self._views(requests, i), self._due(requests, i, completed[i])
+        view, (dates, soon) = self._views(requests, i), self._dates(requests, i, completed)
         # Where each page stands among the candidates.
         where = np.full(len(self._ids), -1, np.int32)
         where[pages] = np.arange(len(pages))
@@ -185,7 +186,7 @@ class Policy:
             ranked = self._replace(ranked, pages, waits, missing, moves)
             where[:] = -1
             where[pages[ranked]] = ranked
-        fixed, names = self._fix(view, self._due.soon(requests, i, completed[i]), where, missing)
+        fixed, names = self._fix(view, soon, where, missing)
         if self.rules.topics.most is None and self._weight == 1:
             order = place_fixed(ranked, fixed, limit)
         else:
@@ -207,8 +208,13 @@ class Policy:
             due=due,
             again=again,
             pinned=pinned,
-            hidden=self._visibility.hidden(requests, i, completed[i]) if explain else {},
+            hidden=self._visibility.hidden(requests, i, completed[i], soon) if explain else {},
         )
+
+    def _dates(self, requests: Requests, i: int, completed: Completed) -> tuple[Due, Due]:
+        """Dates of request ``i``, and those of them that are past or near."""
+        dates = self._due(requests, i, completed[i])
+        return dates, self._due.soon(dates, requests.time[i])
 
     def _replace(
         self,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from components.contract.eligibility import Eligibility
 from components.contract.requests import Requests
 from components.contract.trends import DAY
-from serving.rules.due import Due, DueDates, completions, opened_pages
+from serving.rules.due import Due, completions, opened_pages
 from serving.rules.prerequisites import Prerequisites
 from serving.rules.rules import Rules
 from serving.rules.selection import Views
@@ -26,26 +26,29 @@ class Visibility:
     pages : polars.DataFrame
         The dataset's pages; P of them.
     views : Views
-    due : DueDates
-        Both of the same rules and pages.
+        Of the same rules and pages.
     """
 
-    def __init__(self, rules: Rules, pages: pl.DataFrame, views: Views, due: DueDates):
-        self._rules, self._views, self._due = rules, views, due
+    def __init__(self, rules: Rules, pages: pl.DataFrame, views: Views):
+        self._rules, self._views = rules, views
         self._eligibility = Eligibility(pages)
         self._prerequisites = Prerequisites(pages)
         self._hides_waiting = rules.prerequisites == "hide"
 
     def allow(
-        self, allowed: NDArray[np.bool_], requests: Requests, completed: Sequence[Mapping[int, float]]
+        self,
+        allowed: NDArray[np.bool_],
+        requests: Requests,
+        completed: Sequence[Mapping[int, float]],
+        soon: Sequence[Due],
     ) -> None:
-        """See :meth:`serving.rules.policy.Policy.allow`."""
+        """See :meth:`serving.rules.policy.Policy.allow`; ``soon`` holds each request's pages due soon."""
         eligible: NDArray[np.bool_] | None = None
         for i in range(len(requests)):
             row, view = allowed[i], self._views(requests, i)
             done, _ = completions(completed[i], requests.time[i])
             row[done] = False
-            back = self._back(requests, i, done, self._due(requests, i, completed[i]))
+            back = self._back(requests, i, done, soon[i])
             if len(back):
                 if eligible is None:
                     eligible = self._eligibility(requests)
@@ -78,12 +81,12 @@ class Visibility:
         """See :meth:`serving.rules.prerequisites.Prerequisites.instead`."""
         return self._prerequisites.instead(page, missing)
 
-    def hidden(self, requests: Requests, i: int, completed: Mapping[int, float]) -> dict[str, int]:
+    def hidden(self, requests: Requests, i: int, completed: Mapping[int, float], soon: Due) -> dict[str, int]:
         """How many pages each rule hides from one associate; several may hide the same page."""
         eligible = self._eligibility(requests.take(slice(i, i + 1)))[0]
         done, _ = completions(completed, requests.time[i])
         opened = opened_pages(requests, i)
-        back = self._back(requests, i, done, self._due(requests, i, completed))
+        back = self._back(requests, i, done, soon)
         counts = {name: int((mask & eligible).sum()) for name, mask in self._views(requests, i).hides}
         counts["completed"] = int(eligible[np.setdiff1d(done, back)].sum())
         counts["opened"] = int(eligible[np.setdiff1d(opened, np.concatenate([done, back]))].sum())
@@ -92,11 +95,9 @@ class Visibility:
             counts["prerequisites"] = int((self.waiting(missing) & eligible).sum())
         return {name: count for name, count in counts.items() if count}
 
-    def _back(self, requests: Requests, i: int, done: NDArray[np.int32], dates: Due) -> NDArray[np.int32]:
+    def _back(self, requests: Requests, i: int, done: NDArray[np.int32], soon: Due) -> NDArray[np.int32]:
         """Opened pages that may be shown again, if nothing else hides them."""
-        soon = dates.when <= requests.time[i] + self._due.window
-        asked = dates.again | dates.mandatory if self._rules.mandatory.pin else dates.again
-        found = [dates.page[soon & asked]]
+        found = [soon.page[soon.again | soon.mandatory if self._rules.mandatory.pin else soon.again]]
         if not self._rules.completed.hide:
             found.append(done)
         days = self._rules.opened.return_after_days

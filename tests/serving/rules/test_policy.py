@@ -195,6 +195,16 @@ def test_due_dates_count_from_the_last_update(pages_of, asks, answer, now, publi
     np.testing.assert_allclose((found.due[0] - now) / DAY, np.nan if due is None else due)
 
 
+def test_nothing_of_a_request_is_kept_for_the_next(required, asks, now):
+    policy, asked, done = Policy(Rules(), required), asks(role="cashier"), {}
+    pages, scores = np.arange(6, dtype=np.int32), np.linspace(0, 1, 6, dtype=np.float32)
+    assert policy.arrange(asked, 0, pages, scores, 6, [done]).order[0] == 0
+    done[0] = now - DAY
+    assert policy.arrange(asked, 0, pages, scores, 6, [done]).order[0] == 1
+    asked.time[0] -= 365 * DAY
+    assert policy.arrange(asked, 0, pages, scores, 6, [{}]).order[0] == 5
+
+
 def test_an_update_does_not_undo_a_completion(pages_of, asks, answer, now):
     row = {"mandatory_for": ["cashier"], "due_days": 5.0, "published_at": now - 400 * DAY}
     pages = pages_of([{**row, "updated_at": now - 10 * DAY, "recertify_days": 365.0}, {}])
