@@ -15,7 +15,7 @@ from components.contract.trends import DAY
 from serving.auth import only_own
 from serving.errors import RequestError
 from serving.feedback import FeedbackCounter
-from serving.http import PAYLOAD
+from serving.gate import PAYLOAD
 from serving.metrics import EVENTS
 from serving.paths import AnyPathId
 from serving.rows import read_rows

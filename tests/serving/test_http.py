@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse, Response
 from components.contract.errors import WaymarkError
 from serving.bodies import MOST_DEEP, read_json
 from serving.errors import RequestError
-from serving.http import PAYLOAD, install
+from serving.gate import PAYLOAD
+from serving.http import install
 from serving.settings import ServingSettings
 from serving.stores.base import StoreError
 from tests.support import loops
