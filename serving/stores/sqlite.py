@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import structlog
 
-from serving.stores.base import Activity, Answer, Entry, StoredEvent, StoreError
-from serving.stores.packing import id_hash
+from serving.stores import claims
+from serving.stores.appending import Appender, insert
+from serving.stores.base import Activity, Answer, Entry, StoredEvent
 from serving.stores.settings import DAY, StoreSettings
 from serving.stores.sqlfile import SQLFile
 from serving.stores.statements import (
@@ -21,30 +20,15 @@ from serving.stores.statements import (
     END,
     ENTRY,
     ERASE,
-    INSERT,
-    JOINED,
     OLD_EVENTS,
     SCHEMA,
     TABLES,
-    VISITS,
 )
 
 log = structlog.get_logger()
 _CHUNK = 5000
 # The table of the first layout.
 _OLD = "events"
-
-
-class _Append:
-    """A call of :meth:`SQLiteStore.append` that waits for its commit."""
-
-    def __init__(self, events: Sequence[StoredEvent]):
-        self.events = events
-        self.added: list[Entry] = []
-        self.error: BaseException | None = None
-        self.done = False
-        # When it is done, or when it is to commit itself and what waits with it.
-        self.woken = threading.Event()
 
 
 class SQLiteStore:
@@ -66,9 +50,7 @@ class SQLiteStore:
     def __init__(self, path: Path | str, settings: StoreSettings | None = None):
         self._settings = settings or StoreSettings()
         self._file = SQLFile(Path(path), self._settings.write_timeout_ms / 1e3)
-        self._waiting: list[_Append] = []
-        self._led = False
-        self._queueing = threading.Lock()
+        self._append = Appender(self._file)
         # Without the lock where nothing is to do: a server must start though others write without a pause.
         with self._file.reading() as sql:
             tables = _tables(sql)
@@ -85,72 +67,13 @@ class SQLiteStore:
             return
         moved, rows = 0, sql.execute(OLD_EVENTS)
         while some := rows.fetchmany(_CHUNK):
-            moved += len(self._insert(sql, [StoredEvent(*row) for row in some]))
+            moved += len(insert(sql, [StoredEvent(*row) for row in some]))
         sql.execute(f"DROP TABLE {_OLD}")
         log.info("store migrated", events=moved)
 
     def append(self, events: Sequence[StoredEvent]) -> list[Entry]:
-        """Add events; calls that come while another one's commit is written share the next."""
-        mine = _Append(events)
-        with self._queueing:
-            self._waiting.append(mine)
-            leads, self._led = not self._led, True
-        if not leads:
-            mine.woken.wait()
-        if not mine.done:
-            self._lead()
-        if mine.error is not None:
-            raise mine.error
-        return mine.added
-
-    def _lead(self) -> None:
-        """Commit all calls that wait, then let the first of those that came meanwhile lead."""
-        with self._file.writing:
-            with self._queueing:
-                calls, self._waiting = self._waiting, []
-            self._commit(calls)
-        with self._queueing:
-            if self._waiting:
-                self._waiting[0].woken.set()
-            else:
-                self._led = False
-        for call in calls:
-            call.woken.set()
-
-    def _commit(self, calls: Sequence[_Append]) -> None:
-        try:
-            with self._file.locked_transaction() as sql:
-                first = self._insert(sql, [event for call in calls for event in call.events])
-        except StoreError as error:
-            for call in calls:
-                call.error, call.done = error, True
-        except BaseException as error:
-            if len(calls) > 1:
-                # One call's bad value is not the others' fault.
-                for call in calls:
-                    self._commit([call])
-            else:
-                calls[0].error, calls[0].done = error, True
-        else:
-            for call in calls:
-                call.added = [
-                    Entry(event, first.pop(name))
-                    for event in call.events
-                    if (name := (event.event_id, event.associate_id)) in first
-                ]
-                call.done = True
-
-    def _insert(self, sql: sqlite3.Connection, events: Sequence[StoredEvent]) -> dict[tuple[str, str], bool]:
-        """Ids and associates of the new events, and whether each was a first engagement."""
-        now, (end,) = time.time(), sql.execute(END, ("log",)).fetchone()
-        sql.executemany(
-            INSERT, ((id_hash(event.event_id), now, *event, event.associate_id) for event in events)
-        )
-        sql.execute(VISITS, (end,))
-        added = sql.execute(
-            f"SELECT event_id, associate_id, v.position IS l.position {JOINED} WHERE l.position > ?", (end,)
-        )
-        return {(event_id, associate_id): bool(first) for event_id, associate_id, first in added}
+        """See :class:`serving.stores.base.Store`."""
+        return self._append(events)
 
     def activity(self, associate_ids: Sequence[str]) -> list[Activity]:
         """See :class:`serving.stores.base.Store`."""
@@ -229,37 +152,12 @@ class SQLiteStore:
         query = (
             f"SELECT {ENTRY} WHERE l.position > ? AND l.position <= ? AND row IS NOT NULL ORDER BY l.position"
         )
-        rows, name = self._claim("log", "row IS NOT NULL", query, limit)
+        rows, name = claims.claim(self._file, "log", "row IS NOT NULL", query, limit)
         return _entries(rows), name
 
     def settle(self, claim: str) -> None:
         """See :class:`serving.stores.base.Store`."""
-        self._settle("log", claim)
-
-    def _claim(self, log: str, there: str, query: str, limit: int) -> tuple[list[Any], str]:
-        with self._file.transaction() as sql:
-            settled, reached, name = sql.execute(
-                "SELECT settled, reached, name FROM claims WHERE log = ?", (log,)
-            ).fetchone()
-            if not name:
-                (reached,) = sql.execute(
-                    f"SELECT max(position) FROM (SELECT position FROM {log} WHERE position > ? AND {there} "
-                    "ORDER BY position LIMIT ?)",
-                    (settled, limit),
-                ).fetchone()
-                if reached is None:
-                    return [], ""
-                # Random: a file restored from a copy gives its positions out again.
-                name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid4().hex[:12]}"
-                sql.execute("UPDATE claims SET reached = ?, name = ? WHERE log = ?", (reached, name, log))
-            return sql.execute(query, (settled, reached)).fetchall(), name
-
-    def _settle(self, log: str, claim: str) -> None:
-        with self._file.transaction() as sql:
-            sql.execute(
-                "UPDATE claims SET settled = reached, name = '' WHERE log = ? AND name = ? AND name != ''",
-                (log, claim),
-            )
+        claims.settle(self._file, "log", claim)
 
     def record(self, answers: Sequence[Answer]) -> None:
         """See :class:`serving.stores.base.Store`."""
@@ -275,12 +173,12 @@ class SQLiteStore:
     def claim_answers(self, limit: int) -> tuple[list[Answer], str]:
         """See :class:`serving.stores.base.Store`."""
         query = f"SELECT {ANSWER} WHERE position > ? AND position <= ? ORDER BY position"
-        rows, name = self._claim("answers", "TRUE", query, limit)
+        rows, name = claims.claim(self._file, "answers", "TRUE", query, limit)
         return [Answer(*row) for row in rows], name
 
     def settle_answers(self, claim: str) -> None:
         """See :class:`serving.stores.base.Store`."""
-        self._settle("answers", claim)
+        claims.settle(self._file, "answers", claim)
 
     def answer(self, request_id: str) -> Answer | None:
         """See :class:`serving.stores.base.Store`."""
