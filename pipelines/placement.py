@@ -17,10 +17,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from components.contract.errors import WaymarkError
 from components.contract.notify import WEBHOOK
+from components.contract.time import DAY
 
 # User and group of the images, and of the volume HOME (manifests/base/storage.yaml).
 USER = 10001
-_HOUR, _DAY = 3600, 86400
+_HOUR = 3600
 _QUANTITY = re.compile(r"[^=\s]+/[^=\s]+=[1-9]\d*")
 _LABEL = re.compile(r"[^=\s]+=[^=\s]*")
 
@@ -167,7 +168,7 @@ def lasting(days: int) -> dsl.PipelineConfig:
     Artifacts, figures and the run in the UI stay.
     """
     return dsl.PipelineConfig(
-        ttl_seconds_after_success=3 * _DAY,
-        ttl_seconds_after_failure=14 * _DAY,
-        active_deadline_seconds=days * _DAY,
+        ttl_seconds_after_success=int(3 * DAY),
+        ttl_seconds_after_failure=int(14 * DAY),
+        active_deadline_seconds=int(days * DAY),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contract.trends import DAY
+from components.contract.time import DAY
 
 Positions = NDArray[np.int64]
 # Positions of candidates, a score for each, and how many are wanted; returns positions, best first.

@@ -11,7 +11,7 @@ import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from components.contract.trends import DAY
+from components.contract.time import DAY
 from serving.auth import only_own
 from serving.errors import RequestError
 from serving.feedback import FeedbackCounter

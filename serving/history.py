@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from components.contract import columns as c
 from components.contract.requests import HISTORY, Requests
-from components.contract.trends import DAY
+from components.contract.time import DAY
 from serving.catalogue import NOBODY, Catalogue, Past
 from serving.payloads import Instance, Visit
 from serving.stores.base import Activity

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from components.contract.features import NUMERIC
 from components.contract.ranking import BoundRanker
 from components.contract.retrieval import SOURCES, Retriever
-from components.contract.trends import DAY
+from components.contract.time import DAY
 from serving.carousels import NEW_DAYS, Candidates, carousels
 from serving.catalogue import Catalogue
 from serving.explain import contributions

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.contract.requests import Requests
+from components.contract.time import DAY
 from components.contract.trends import SEGMENTS, Openings, TrendCounters
 from serving.catalogue import Catalogue
 from serving.stores.base import Entry, Store
 
 _BATCH = 5000
 # A checkpoint serves restarts and further pods; it need not outlive the release by much.
-_KEPT_SECONDS = 7 * 86400.0
+_KEPT_SECONDS = 7 * DAY
 
 
 class LiveTrends:

@@ -22,7 +22,8 @@ from components.contract.requests import Requests, requests_of_stage
 from components.contract.retrieval import SOURCES, RetrievalSettings, load_retriever, top
 from components.contract.settings import StepSettings
 from components.contract.shortlists import Shortlist
-from components.contract.trends import DAY, empty_counters, openings
+from components.contract.time import DAY
+from components.contract.trends import empty_counters, openings
 
 log = structlog.get_logger()
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from components.contract import columns as c
 from components.contract.encoding import find, text
 from components.contract.requests import Requests
-from components.contract.trends import DAY
+from components.contract.time import DAY
 
 # What comes of a page is looked for this long after its first opening.
 _AFTER = DAY

@@ -19,7 +19,7 @@ from components.contract.page_rates import RATES, PageRates
 from components.contract.requests import Requests
 from components.contract.retrieval import PATHS, SCORES, SOURCES
 from components.contract.shortlists import Shortlist
-from components.contract.trends import DAY
+from components.contract.time import DAY
 
 _COUNTED = ("trend_1d", "trend_7d", "trend_30d", "popularity", "trend_role")
 # Scores whose size says how sure a source is.

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from components.contract import columns as c
-from components.contract.trends import DAY
+from components.contract.time import DAY
 
 RATES = ("click_rate", "completion_rate", "skip_rate", "dwell", "rating")
 # Pseudo-observations that pull a page's rates towards the mean of all pages.

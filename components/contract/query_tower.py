@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from components.contract.encoding import Codes, find
 from components.contract.files import atomic_file
 from components.contract.sources import Vectors
+from components.contract.time import DAY
 
 _HOUR = 3600.0
-_DAY = 86400.0
 # Vocabularies of at most so many values are looked up in a hash table.
 _FEW = 1000
 Strings = Sequence[str | None] | NDArray[np.str_]
@@ -180,7 +180,7 @@ class QueryTower:
         any_page = (count > 0).astype(np.float32)
         if page.shape[1]:
             latest = embedded[rows, first] * any_page[:, None]
-            since = np.log1p(age[rows, first] / np.float32(_DAY)) * any_page
+            since = np.log1p(age[rows, first] / np.float32(DAY)) * any_page
         else:
             latest, since = np.zeros_like(mean), np.zeros_like(count)
         inputs = np.concatenate(

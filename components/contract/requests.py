@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from components.contract import columns as c
 from components.contract.dataset import Dataset
 from components.contract.encoding import text
+from components.contract.time import DAY
 
 HISTORY = 50
 
@@ -123,5 +124,5 @@ def requests_of_stage(dataset: Dataset, stage: int, limit: int | None = None, se
         seen_row=seen_row,
         seen_page=pages[np.repeat(rows - ordinal, ordinal) + offset].astype(np.int32),
         target=pages[rows].astype(np.int32),
-        tenure_days=np.maximum((time - hired) / 86400.0, 0.0),
+        tenure_days=np.maximum((time - hired) / DAY, 0.0),
     )

@@ -22,8 +22,8 @@ from components.contract.dataset import Dataset
 from components.contract.encoding import Codes, text
 from components.contract.files import atomic_file
 from components.contract.requests import Requests
+from components.contract.time import DAY
 
-DAY = 86400.0
 HOUR_BLOCKS = 6
 # Attributes that counts are split by.
 SEGMENTS = ("role", "shift")

@@ -19,6 +19,7 @@ from components.contract.errors import DataError
 from components.contract.files import atomic_file, atomic_folder
 from components.contract.settings import StepSettings, section
 from components.contract.tables import BAD_SCHEMA, TABLES, TableName, bad_rows, check, empty, word
+from components.contract.time import DAY
 from components.ingest.feedback import shown, tombstones
 from components.ingest.reading import batches, locate
 
@@ -139,7 +140,7 @@ def run(
         "events_duplicate": tallies["events"].duplicates,
         "impressions_shown": tallies["events"].shown,
         "bodies_cut": tallies["pages"].cut,
-        "days": round((last - first) / 86_400, 3),
+        "days": round((last - first) / DAY, 3),
     }
     log.info("ingested", **figures)
     return figures

@@ -11,6 +11,7 @@ from components.contract import columns as c
 from components.contract.dataset import Dataset
 from components.contract.settings import StepSettings
 from components.contract.sources import Neighbours
+from components.contract.time import DAY
 
 
 class NeighbourSettings(StepSettings):
@@ -26,7 +27,7 @@ def interaction_matrix(dataset: Dataset, before_stage: int, half_life_days: floa
     """Associates by pages; an interaction weighs less the older it is."""
     table = dataset.before(before_stage)
     time = table[c.TIME].to_numpy()
-    weight = 0.5 ** ((time.max(initial=0) - time) / 86400 / half_life_days)
+    weight = 0.5 ** ((time.max(initial=0) - time) / DAY / half_life_days)
     return sp.csr_matrix(
         (np.sqrt(weight), (table[c.ASSOCIATE].to_numpy(), table[c.PAGE].to_numpy())),
         shape=(dataset.associates.height, dataset.n_pages),

@@ -13,10 +13,11 @@ from apache_beam.io.filesystems import FileSystems
 from numpy.typing import NDArray
 
 from components.contract import columns as c
+from components.contract.time import DAY
 from components.preprocess.feedback import numbers
 from components.preprocess.sessions import MICROSECONDS
 
-DAY = 86_400 * MICROSECONDS
+DAY_MICROSECONDS = round(DAY * MICROSECONDS)
 _TEXTS = (c.ASSOCIATE_ID, c.PAGE_ID, c.EVENT_TYPE)
 _NUMBERS = (c.DWELL, c.RATING)
 # A worker reads row groups of about as many events at a time.
@@ -82,13 +83,14 @@ class Groups:
 
     def days(self) -> list[int]:
         """Days that may hold events, ascending."""
-        spans = zip(self.first, self.last, strict=True)
-        return sorted({day for first, last in spans for day in range(first // DAY, last // DAY + 1)})
+        ends = zip(self.first, self.last, strict=True)
+        spans = ((first // DAY_MICROSECONDS, last // DAY_MICROSECONDS) for first, last in ends)
+        return sorted({day for first, last in spans for day in range(first, last + 1)})
 
     def chunks(self, days: list[int]) -> list[Chunk]:
         """What to read for each of some days, in pieces of bounded size."""
         found = []
-        first, last = (np.array(ends, np.int64) // DAY for ends in (self.first, self.last))
+        first, last = (np.array(ends, np.int64) // DAY_MICROSECONDS for ends in (self.first, self.last))
         for day in days:
             groups = np.flatnonzero((first <= day) & (day <= last))
             piece = np.cumsum(np.array(self.rows)[groups]) // CHUNK
@@ -176,7 +178,7 @@ def fingerprints(path: str, groups: int) -> dict[int, Print]:
     found: dict[int, Print] = {}
     for group in range(groups):
         events = read(path, (group,))
-        hashes, day = row_hashes(events), events[c.TIME].to_numpy() // DAY
+        hashes, day = row_hashes(events), events[c.TIME].to_numpy() // DAY_MICROSECONDS
         order = np.argsort(day, kind="stable")
         days, starts, counts = np.unique(day[order], return_index=True, return_counts=True)
         if len(days):

@@ -42,7 +42,7 @@ class _Summarise(beam.DoFn):
     def process(self, named: tuple[str, Chunk]) -> Iterator[int]:
         name, chunk = named
         read = events.read(self._path, chunk.groups)
-        rows = read.filter(pa.array(read[c.TIME].to_numpy() // events.DAY == chunk.day))
+        rows = read.filter(pa.array(read[c.TIME].to_numpy() // events.DAY_MICROSECONDS == chunk.day))
         digest = int(events.row_hashes(rows).sum(dtype=np.uint64))
 
         values, codes = events.coded(rows, c.PAGE_ID)

@@ -12,6 +12,7 @@ from components.contract import columns as c
 from components.contract.dataset import Dataset
 from components.contract.settings import StepSettings
 from components.contract.sources import Neighbours
+from components.contract.time import DAY
 
 
 class TransitionSettings(StepSettings):
@@ -36,7 +37,7 @@ class _Log:
         self._session = table[c.SESSION].to_numpy()
         self._page = table[c.PAGE].to_numpy()
         time = table[c.TIME].to_numpy()
-        self._weight = 0.5 ** ((time.max(initial=0) - time) / 86400 / half_life_days)
+        self._weight = 0.5 ** ((time.max(initial=0) - time) / DAY / half_life_days)
 
     def pairs(self, step: int, same_session: bool | None = None) -> sp.csr_matrix:
         """Weighted counts of (page, page ``step`` later), shape (P, P)."""

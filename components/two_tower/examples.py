@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from components.contract import columns as c
+from components.contract.time import DAY
 
 Batch = dict[str, NDArray[np.generic]]
 
@@ -73,7 +74,7 @@ class Examples:
         time = interactions[c.TIME].to_numpy()
         weight = np.ones(len(page), np.float32)
         if half_life_days and len(page):
-            weight = np.exp2((time - time.max()) / (half_life_days * 86400)).astype(np.float32)
+            weight = np.exp2((time - time.max()) / (half_life_days * DAY)).astype(np.float32)
             weight /= weight.mean()
         return cls(
             page=page,

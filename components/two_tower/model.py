@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.contract.tf import tf
+from components.contract.time import DAY
 
 # isort: split
 # After TensorFlow, whose import settles which Keras both use.
@@ -18,7 +19,6 @@ import tensorflow_recommenders as tfrs
 from components.two_tower.settings import TwoTowerSettings
 
 _HOUR = 3600.0
-_DAY = 86400.0
 _SCALARS = 3
 
 
@@ -67,7 +67,7 @@ def query_vectors(weights: Mapping[str, Any], associate: Any, attributes: Any, h
     # Looked up by itself, and not taken from the history's: that gradient would be as large as they are.
     first = tf.maximum(tf.gather(history, place, batch_dims=1), 0)
     latest = tf.gather(weights["history"], first) * tf.minimum(count, 1)[:, None]
-    since = tf.math.log1p(tf.gather(age, place, batch_dims=1) / _DAY)
+    since = tf.math.log1p(tf.gather(age, place, batch_dims=1) / DAY)
     inputs = tf.concat(
         [
             mean,

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from components.contract import columns as c
 from components.contract.tables import TABLES
+from components.contract.time import DAY
 from pipelines.academy.catalogue import Catalogue
 from pipelines.academy.people import People, choose
-from pipelines.academy.truth import DAY, RECENT, TruePreference
+from pipelines.academy.truth import RECENT, TruePreference
 
 LIST = 10
 LEGACY = "legacy-1"

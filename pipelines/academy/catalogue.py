@@ -9,9 +9,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from components.contract import columns as c
+from components.contract.time import DAY
 from pipelines.academy.laws import Law
 from pipelines.academy.people import TASTES
-from pipelines.academy.truth import DAY
 from pipelines.academy.words import (
     ADVERBS,
     COMPLIANCE,

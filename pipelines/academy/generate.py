@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from components.contract import columns as c
 from components.contract.errors import DataError
 from components.contract.files import atomic_file, atomic_folder
+from components.contract.time import DAY
 from pipelines.academy.behaviour import Behaviour
 from pipelines.academy.catalogue import NEWS, Catalogue, make_catalogue
 from pipelines.academy.laws import LAWS, Law
 from pipelines.academy.people import People, make_people
-from pipelines.academy.truth import DAY, RECENT, TruePreference
+from pipelines.academy.truth import RECENT, TruePreference
 from pipelines.academy.words import (
     DEPARTMENTS,
     FORMATS,

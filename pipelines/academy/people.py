@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from components.contract import columns as c
-from pipelines.academy.truth import DAY
+from components.contract.time import DAY
 from pipelines.academy.words import DEPARTMENTS, REGIONS, ROLES, SHIFTS
 
 TASTES = 8

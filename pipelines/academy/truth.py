@@ -18,11 +18,11 @@ from scipy.special import expit
 from components.contract.encoding import find
 from components.contract.errors import DataError
 from components.contract.files import atomic_folder
+from components.contract.time import DAY
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 Flags = NDArray[np.bool_]
-DAY = 86_400.0
 RECENT = 3
 # First hour of morning, afternoon, evening and night.
 _BANDS = np.array([5, 11, 17, 22])

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from components.contract.requests import Requests
-from components.contract.trends import DAY
+from components.contract.time import DAY
 from serving.rules.rules import Rules
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from components.contract.eligibility import Eligibility
 from components.contract.requests import Requests
-from components.contract.trends import DAY
+from components.contract.time import DAY
 from serving.rules.due import Due, completions, opened_pages
 from serving.rules.prerequisites import Prerequisites
 from serving.rules.rules import Rules

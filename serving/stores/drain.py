@@ -17,9 +17,9 @@ import typer
 
 from components.contract.commands import run as run_commands
 from components.contract.errors import WaymarkError
+from components.contract.time import DAY
 from serving.stores import Store, StoreError, StoreSettings, open_store
 from serving.stores.partitions import bury, event_rows, impression_rows, sweep, write
-from serving.stores.settings import DAY
 
 log = structlog.get_logger()
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

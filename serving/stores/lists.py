@@ -15,6 +15,7 @@ from rich.progress import Progress
 from components.contract import packed
 from components.contract.commands import run as run_commands
 from components.contract.release import Release, load
+from components.contract.time import DAY
 from serving.stores import Store, open_store
 
 log = structlog.get_logger()
@@ -100,7 +101,7 @@ def main(
         figures = load_lists(release, opened, err)
         before = release.manifest.lineage.parent
         if before and before != release.name:
-            opened.retire_lists(before, 86_400 * retire_days)
+            opened.retire_lists(before, DAY * retire_days)
     finally:
         opened.close()
     for name, value in figures.items():

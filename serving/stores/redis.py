@@ -14,9 +14,10 @@ from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
+from components.contract.time import DAY
 from serving.stores import packing, scripts
 from serving.stores.base import Activity, Answer, Entry, StoredEvent, StoreError
-from serving.stores.settings import DAY, StoreSettings
+from serving.stores.settings import StoreSettings
 
 _LOG, _ANSWERS = scripts.PREFIX + "log", scripts.PREFIX + "answers"
 _RELEASES, _FORGOTTEN = scripts.PREFIX + "releases", scripts.PREFIX + "forgotten"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-DAY = 86_400.0
-
 
 class StoreSettings(BaseSettings):
     """How long a store keeps what, and how long it may take."""

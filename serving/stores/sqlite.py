@@ -10,10 +10,11 @@ from typing import Any
 
 import structlog
 
+from components.contract.time import DAY
 from serving.stores import claims
 from serving.stores.appending import Appender, insert
 from serving.stores.base import Activity, Answer, Entry, StoredEvent
-from serving.stores.settings import DAY, StoreSettings
+from serving.stores.settings import StoreSettings
 from serving.stores.sqlfile import SQLFile
 from serving.stores.statements import (
     ANSWER,

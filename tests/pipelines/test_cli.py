@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from components.contract.errors import WaymarkError
 from components.contract.release import current, publish, write_release
+from components.contract.time import DAY
 from pipelines import cli
 from pipelines.cli import app, read_settings
 
@@ -45,7 +46,7 @@ def released(home: Path, day: int) -> str:
     def fill(folder: Path) -> None:
         (folder / "evaluation.json").write_text("{}")
 
-    made = write_release(home, fill, kind="daily", last_event=day * 86400.0, metrics={"ndcg@10": 0.31})
+    made = write_release(home, fill, kind="daily", last_event=day * DAY, metrics={"ndcg@10": 0.31})
     return publish(home, made.name).name
 
 

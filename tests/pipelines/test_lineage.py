@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from components.contract.errors import ReleaseError
 from components.contract.release import Lineage, publish, read, write_release
+from components.contract.time import DAY
 from pipelines.cli import app
 from pipelines.lineage import trace
 
@@ -18,7 +19,7 @@ def release(home, day, kind, parent=None, **lineage):
         home,
         lambda folder: (folder / "weights").write_text(f"{kind} {day}"),
         kind=kind,
-        last_event=START + 86400 * day,
+        last_event=START + DAY * day,
         lineage=Lineage(data=data, code="v1.2", run=f"run-{day}", parent=parent, **lineage),
     )
     publish(home, made.name)

@@ -12,6 +12,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 
 from components.contract.errors import WaymarkError
 from components.contract.notify import WEBHOOK
+from components.contract.time import DAY
 from pipelines.check_ir import load_ir, load_kubernetes
 from pipelines.cli import PipelineName
 from pipelines.compiling import compile_all
@@ -196,9 +197,9 @@ def test_runs_end_and_their_pods_go(plain):
     days = {"bootstrap": 2, "daily_candidates": 2, "weekly_embeddings": 3, "monthly_ranker": 5, "tune": 7}
     for path in plain:
         config = load_kubernetes(path)["pipelineConfig"]
-        assert int(config["activeDeadlineSeconds"]) == days[path.stem] * 86400
-        assert int(config["resourceTtlOnSuccess"]) == 3 * 86400
-        assert int(config["resourceTtlOnFailure"]) == 14 * 86400
+        assert int(config["activeDeadlineSeconds"]) == days[path.stem] * DAY
+        assert int(config["resourceTtlOnSuccess"]) == 3 * DAY
+        assert int(config["resourceTtlOnFailure"]) == 14 * DAY
 
 
 def test_both_documents_are_what_kfp_reads(plain, with_gpu):

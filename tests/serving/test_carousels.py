@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.contract.time import DAY
 from serving.carousels import Candidates, carousels
 
-DAY, NOW = 86400.0, 1_795_507_200.0
+NOW = 1_795_507_200.0
 TITLES = ["Lifting", "Tills", "Fire"]
 
 

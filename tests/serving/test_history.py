@@ -11,6 +11,7 @@ from components.contract.dataset import (
     PAGE_SCHEMA,
     Dataset,
 )
+from components.contract.time import DAY
 from serving.catalogue import NOBODY, Catalogue
 from serving.history import ask
 from serving.payloads import Context, Instance
@@ -70,7 +71,7 @@ def test_only_what_was_before_the_request_is_seen(catalogue):
     assert found.requests.seen_row.tolist() == [0, 0, 1]
     assert found.requests.seen_page.tolist() == [0, 2, 0]
     assert found.cold == [False, False, False]
-    assert found.requests.tenure_days[0] == pytest.approx(250 / 86400)
+    assert found.requests.tenure_days[0] == pytest.approx(250 / DAY)
 
 
 def test_what_happened_since_and_what_came_along_is_merged(catalogue):

@@ -1,6 +1,7 @@
 import pytest
 
 from components.contract.retrieval import SOURCES
+from components.contract.time import DAY
 from serving.reasons import reason
 
 KNOWN = {"role": "cashier", "shift": "late", "history": True, "mandatory": False}
@@ -27,7 +28,6 @@ def test_titles_are_not_format_strings():
 
 
 DUE = 1796256000.0  # 3 December 2026
-DAY = 86400.0
 
 
 @pytest.mark.parametrize(

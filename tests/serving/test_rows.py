@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from components.contract import columns as c
 from components.contract.tables import TABLES, check
+from components.contract.time import DAY
 from serving import rows as module
 from serving.rows import read_rows
 from serving.stores.base import StoredEvent
@@ -181,7 +182,7 @@ def test_the_usual_row_needs_no_table(monkeypatch):
     ],
 )
 def test_bad_rows_say_why(row, problem):
-    (found,) = read_rows([row], 1795507200 + 86400)
+    (found,) = read_rows([row], 1795507200 + DAY)
     assert found.startswith(problem)
 
 

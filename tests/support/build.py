@@ -25,7 +25,6 @@ from components.contract.requests import Requests
 from components.contract.retrieval import PATHS, SOURCES, RetrievalSettings, Retriever
 from components.contract.sources import Neighbours, Vectors
 
-DAY = 86400.0
 HOUR = 3600.0
 
 

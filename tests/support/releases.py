@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from components.contract.release import MANIFEST, Lineage, Release, current, publish, write_release
+from components.contract.time import DAY
 
 
 def copy_home(home: Path, target: Path) -> Path:
@@ -50,7 +51,7 @@ def next_release(
         home,
         fill,
         kind="daily",
-        last_event=json.loads((now.root / "meta.json").read_text())["span"][1] + 86400,
+        last_event=json.loads((now.root / "meta.json").read_text())["span"][1] + DAY,
         metrics={name: whole[name] for name in ("ndcg", "hr", "auc", "log_loss")},
         lineage=Lineage(code="next", run="run-2", parent=now.name, inherited={"ranker": now.name}),
     )

@@ -26,6 +26,7 @@ from components.contract import columns as c
 from components.contract.dataset import INTERACTION_SCHEMA, Dataset
 from components.contract.query_tower import QueryTower, Vocabulary
 from components.contract.release import MANIFEST, Release, current, publish, write_release
+from components.contract.time import DAY
 from serving.stores import open_store
 from serving.stores.base import StoredEvent
 from tests.benchmarks.data.generate import ids
@@ -101,7 +102,7 @@ def activity(people: pl.Series, pages: list[str], each: int, after: float) -> It
         for number in range(start, min(start + _BATCH, total)):
             who, page = people[number % len(people)], pages[int(draw.random() ** 2 * len(pages))]
             row = {"event_id": f"c{number}", "associate_id": who, "page_id": page, "event_type": "view"}
-            at = after + number / total * 86_400
+            at = after + number / total * DAY
             text = json.dumps({**row, "timestamp": at, "request_id": f"r{number:032x}"})
             rows.append(StoredEvent(f"c{number}", who, page, "view", at, text))
         yield rows

@@ -23,13 +23,13 @@ import typer
 from components.contract import columns as c
 from components.contract.dataset import Dataset
 from components.contract.examples import Examples
+from components.contract.time import DAY
 from components.release import step as release
 from components.trending import step as trending
 from pipelines.protocol import evaluate_protocol
 from tests.support.running import served
 
 FITTED = ("transitions", "neighbours", "skip_gram", "two_tower")
-_DAY = 86400.0
 # The protocol knows no rules.
 _RULES = {"mandatory": {"pin": False}, "completed": {"recertify": False}}
 
@@ -64,7 +64,7 @@ def make_release(
         whole,
         interactions=whole.before(c.HOLDOUT),
         completions=whole.completions.filter(pl.col(c.TIME) < cut),
-        page_days=whole.page_days.filter(pl.col("day") < int(cut // _DAY)) if frozen else whole.page_days,
+        page_days=whole.page_days.filter(pl.col("day") < int(cut // DAY)) if frozen else whole.page_days,
         meta={**whole.meta, "span": [whole.meta["span"][0], cut]},
     )
     known.save(out / "dataset")

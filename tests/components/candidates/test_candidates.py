@@ -10,7 +10,8 @@ from components.contract.errors import DataError
 from components.contract.examples import Examples
 from components.contract.features import CATEGORICAL, NUMERIC
 from components.contract.retrieval import SOURCES, RetrievalSettings
-from tests.support.build import DAY, make_dataset, write_sources
+from components.contract.time import DAY
+from tests.support.build import make_dataset, write_sources
 
 POPULARITY = SOURCES.index("popularity")
 # Associates 0 and 1 open page 3 before the holdout; associate 1's last page is 4, and so, a day

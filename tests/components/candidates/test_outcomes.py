@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from components.candidates.outcomes import outcomes, unknown
+from components.contract.time import DAY
 
 HOUR = 3600.0
 PAGES = pl.DataFrame({"page_id": ["P0", "P1", "P2"], "duration_seconds": [100.0, None, 60.0]})
@@ -27,7 +28,7 @@ EVENTS = [
 def tables(tmp_path):
     names = ("associate_id", "page_id", "event_type", "timestamp", "dwell_seconds", "position")
     frame = pl.DataFrame(EVENTS, schema=names, orient="row")
-    times = pl.from_epoch((pl.col("timestamp") * HOUR + 86_400 * 10).cast(pl.Int64), time_unit="s")
+    times = pl.from_epoch((pl.col("timestamp") * HOUR + DAY * 10).cast(pl.Int64), time_unit="s")
     frame.with_columns(times.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")).write_parquet(
         tmp_path / "events.parquet"
     )
@@ -48,7 +49,7 @@ class Asked:
 
 def asked(*rows):
     associates, targets, hours = zip(*rows, strict=True)
-    return Asked(np.array(associates), np.array(targets, np.int32), np.array(hours) * HOUR + 86_400 * 10)
+    return Asked(np.array(associates), np.array(targets, np.int32), np.array(hours) * HOUR + DAY * 10)
 
 
 def test_what_came_of_the_targets(tables):
@@ -68,7 +69,7 @@ def test_places_in_the_latest_list(tables):
 
 
 def test_nothing_is_read_from_after_the_end(tables):
-    found = outcomes(tables, asked(("anna", 0, 1.0)), PAGES, until=86_400 * 10 + 1.5 * HOUR)
+    found = outcomes(tables, asked(("anna", 0, 1.0)), PAGES, until=DAY * 10 + 1.5 * HOUR)
     assert np.isnan(found.completion).all()
     assert found.dwell.tolist() == [0.5]
 

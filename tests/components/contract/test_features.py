@@ -10,8 +10,9 @@ from components.contract.features import CATEGORICAL, NUMERIC, FeatureBuilder
 from components.contract.requests import requests_of_stage
 from components.contract.retrieval import SCORES, SOURCES
 from components.contract.shortlists import Shortlist
+from components.contract.time import DAY
 from components.contract.trends import empty_counters, openings
-from tests.support.build import DAY, HOUR, logs, make_dataset, make_requests, random_retriever
+from tests.support.build import HOUR, logs, make_dataset, make_requests, random_retriever
 
 # Saturday 2001-09-08, midnight UTC.
 MIDNIGHT = 11573 * DAY

@@ -20,8 +20,8 @@ from components.contract.release import (
     rollback,
     write_release,
 )
+from components.contract.time import DAY
 
-DAY = 86400.0
 START = 1793361600.0  # 2026-10-30T12:00:00Z
 
 

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from components.contract import columns as c
 from components.contract.requests import HISTORY, requests_of_stage
-from tests.support.build import DAY, logs, make_dataset
+from components.contract.time import DAY
+from tests.support.build import logs, make_dataset
 
 ARRAYS = ("time", "associate_id", "history_page", "history_time", "history_count", "target", "tenure_days")
 

@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 
 from components.contract import columns as c
 from components.contract.requests import requests_of_stage
+from components.contract.time import DAY
 from components.contract.trends import TRENDS, Openings, TrendCounters, empty_counters, openings
-from tests.support.build import DAY, HOUR, logs, make_dataset, make_requests
+from tests.support.build import HOUR, logs, make_dataset, make_requests
 
 PAGES = 3
 GROUPS = {"role": ["", "cashier", "manager"], "shift": ["", "day", "night"]}

@@ -10,6 +10,7 @@ import pytest
 from components.contract.errors import GateError
 from components.contract.notify import WEBHOOK
 from components.contract.release import publish, write_release
+from components.contract.time import DAY
 from components.evaluate.champion import compare
 from components.evaluate.component import gate
 from components.evaluate.gate import GateSettings, check, enforce, run
@@ -319,7 +320,7 @@ def test_the_current_releases_recall_is_read(files, tmp_path):
         (folder / "evaluation.json").write_text(json.dumps({"two_stage": {"shortlist_recall": 0.9}}))
 
     home = files / "home"
-    made = write_release(home, fill, kind="daily", last_event=86400.0, metrics={})
+    made = write_release(home, fill, kind="daily", last_event=DAY, metrics={})
     publish(home, made.name)
     with pytest.raises(GateError, match=r"shortlist recall, kept 0\.7 against 0\.765"):
         judge(files)

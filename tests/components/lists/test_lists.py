@@ -8,11 +8,12 @@ from components.contract import columns as c
 from components.contract import packed
 from components.contract.errors import DataError
 from components.contract.sources import Vectors
+from components.contract.time import DAY
 from components.lists import best as module
 from components.lists.best import Lister, best
 from components.lists.component import lists as component
 from components.lists.step import run
-from tests.support.build import DAY, make_dataset, mean_tower
+from tests.support.build import make_dataset, mean_tower
 
 # Few different values, so that most are tied.
 values = st.sampled_from([-np.inf, -0.5, 0.0, 0.25, 0.5, 1.0])

@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from components.contract import columns as c
 from components.contract.sources import Neighbours
+from components.contract.time import DAY
 from components.neighbours.neighbours import NeighbourSettings, cosine, ease, fit, interaction_matrix
 from components.neighbours.step import run
-from tests.support.build import DAY, logs, make_dataset
+from tests.support.build import logs, make_dataset
 
 # Pages 0 and 1 share an associate; page 2 stands alone.
 VISITS = [(0, 0, 0.0), (0, 1, 0.0), (1, 0, 0.0), (2, 2, 0.0)]

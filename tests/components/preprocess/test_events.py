@@ -7,11 +7,11 @@ from polars.testing import assert_frame_equal
 from components.contract import columns as c
 from components.contract.dataset import Dataset
 from components.preprocess import events
-from components.preprocess.events import DAY, Chunk, Groups, fingerprints, row_hashes
+from components.preprocess.events import DAY_MICROSECONDS, Chunk, Groups, fingerprints, row_hashes
 from components.preprocess.step import run
 from tests.benchmarks.data.plain import interactions_and_page_days
 
-MIDNIGHT = 20_000 * DAY
+MIDNIGHT = 20_000 * DAY_MICROSECONDS
 
 
 def log(size=3000, days=3, seed=1):
@@ -23,7 +23,7 @@ def log(size=3000, days=3, seed=1):
             c.ASSOCIATE_ID: pl.Series(draw.integers(0, 50, size)).cast(pl.String),
             c.PAGE_ID: pl.Series(draw.integers(0, 20, size)).cast(pl.String),
             c.EVENT_TYPE: draw.choice(c.EVENT_TYPES, size),
-            c.TIMESTAMP: pl.Series(MIDNIGHT + draw.integers(0, days * DAY, size)).cast(
+            c.TIMESTAMP: pl.Series(MIDNIGHT + draw.integers(0, days * DAY_MICROSECONDS, size)).cast(
                 pl.Datetime("us", "UTC")
             ),
             c.DWELL: pl.Series(np.where(draw.random(size) < 0.4, dwell, np.nan)).fill_nan(None),
@@ -100,7 +100,7 @@ def test_neither_order_nor_pieces_change_the_dataset(tmp_path, monkeypatch, orde
 def test_a_change_of_any_column_changes_the_day_and_no_other(tmp_path, column):
     frame = log()
     before = fingerprints(write(tmp_path / "a", frame), 6)
-    row = int((frame[c.TIMESTAMP].dt.timestamp("us") // DAY == 20_001).arg_true()[0])
+    row = int((frame[c.TIMESTAMP].dt.timestamp("us") // DAY_MICROSECONDS == 20_001).arg_true()[0])
     other = {c.TIMESTAMP: frame[c.TIMESTAMP][row].replace(microsecond=1), c.DWELL: 1.25, c.RATING: 5.0}
     changed = frame[column].to_list()
     changed[row] = other.get(

@@ -9,6 +9,7 @@ from kubernetes import client
 from components.contract.errors import ClusterError
 from components.contract.inference_service import ANNOTATION, MODE, Phase
 from components.contract.release import list_releases, prune, publish, write_release
+from components.contract.time import DAY
 from components.release import served as module
 from components.release.served import served
 from components.rollout.machine import Rollback, Start
@@ -144,7 +145,7 @@ def test_pruning_leaves_what_is_needed(tmp_path):
         def fill(into):
             (into / "part").write_text(str(day))
 
-        return write_release(tmp_path, fill, kind="daily", last_event=day * 86400.0).name
+        return write_release(tmp_path, fill, kind="daily", last_event=day * DAY).name
 
     names = [write(day) for day in range(6)]
     publish(tmp_path, names[5])

@@ -19,6 +19,7 @@ from components.contract.dataset import (
 )
 from components.contract.errors import DataError, ReleaseError, WaymarkError
 from components.contract.release import SOURCES, current, list_releases, load
+from components.contract.time import DAY
 from components.release.build import code_version, recent_history
 from components.release.component import from_release, release
 from components.release.step import run
@@ -151,7 +152,7 @@ def test_lists_are_a_part_where_there_are_any(tmp_path, parts):
     run(tmp_path / "home", kind="daily", lists=write_lists("none", []), **parts)
     with pytest.raises(ReleaseError, match="holds no lists"):
         load(tmp_path / "home").part("lists")
-    dataset(START + 86400).save(parts["dataset"])
+    dataset(START + DAY).save(parts["dataset"])
     run(tmp_path / "home", kind="daily", lists=write_lists("some", ["A1"]), **parts)
     made = load(tmp_path / "home")
     assert "lists/page.npy" in made.manifest.files
@@ -161,7 +162,7 @@ def test_lists_are_a_part_where_there_are_any(tmp_path, parts):
 
 def test_old_releases_are_pruned(tmp_path, parts):
     for day in range(5):
-        dataset(START + day * 86400).save(parts["dataset"])
+        dataset(START + day * DAY).save(parts["dataset"])
         run(tmp_path / "home", kind="daily", settings={"release": {"keep": 2}}, **parts)
     names = [made.name[:8] for made in list_releases(tmp_path / "home")]
     assert names == ["20261103", "20261102"]
@@ -180,7 +181,7 @@ def test_what_the_cluster_serves_stays_and_in_doubt_everything_does(tmp_path, pa
     monkeypatch.setattr("components.release.step.served", served)
     kept = []
     for day in range(6):
-        dataset(START + day * 86400).save(parts["dataset"])
+        dataset(START + day * DAY).save(parts["dataset"])
         figures = run(home, kind="daily", settings={"release": {"keep": 1}}, **parts)
         names.setdefault("first", figures["release"]) if day == 2 else None
         kept.append([made.name[6:8] for made in list_releases(home)])
@@ -189,7 +190,7 @@ def test_what_the_cluster_serves_stays_and_in_doubt_everything_does(tmp_path, pa
 
 def test_parent_is_the_release_before(tmp_path, parts):
     first = run(tmp_path / "home", kind="bootstrap", **parts)
-    dataset(START + 86400).save(parts["dataset"])
+    dataset(START + DAY).save(parts["dataset"])
     run(tmp_path / "home", kind="daily", **parts)
     assert load(tmp_path / "home").manifest.lineage.parent == first["release"]
 
@@ -272,7 +273,7 @@ def test_components_hand_over_paths_and_record_what_was_inherited(tmp_path, part
     from_release.python_func(home=home, part="ranker", model=taken, metrics=metrics)
     assert taken.metadata["release"] == metrics.metadata["release"] == first.name
 
-    dataset(START + 86400).save(parts["dataset"])
+    dataset(START + DAY).save(parts["dataset"])
     release.python_func(
         kind="daily", run_id="r2", metrics=dsl.Metrics(), **{**models, "ranker": taken}, **rest
     )

@@ -16,6 +16,7 @@ from kfp import dsl
 from components.contract.inference_service import Phase, State
 from components.contract.notify import WEBHOOK
 from components.contract.release import current, publish, write_release
+from components.contract.time import DAY
 from components.rollout.__main__ import main
 from components.rollout.component import rollout as component
 from components.rollout.errors import RolloutError
@@ -137,7 +138,7 @@ def home(tmp_path):
         def fill(folder):
             (folder / "part").write_text(str(day))
 
-        return write_release(tmp_path / "home", fill, kind="monthly", last_event=1.79e9 + day * 86400)
+        return write_release(tmp_path / "home", fill, kind="monthly", last_event=1.79e9 + day * DAY)
 
     old, new = write(0), write(1)
     publish(tmp_path / "home", new.name)

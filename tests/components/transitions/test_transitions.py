@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from components.contract import columns as c
 from components.contract.errors import WaymarkError
 from components.contract.sources import Neighbours
+from components.contract.time import DAY
 from components.transitions.component import transitions
 from components.transitions.step import run
 from components.transitions.transitions import TransitionSettings, fit
-from tests.support.build import DAY, HOUR, logs, make_dataset
+from tests.support.build import HOUR, logs, make_dataset
 
 PLAIN = {"steps": 1, "decay": 1.0, "half_life_days": 1e9, "shrinkage": 0.0}
 

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from components.contract import columns as c
+from components.contract.time import DAY
 from components.contract.trends import TrendCounters
 from components.trending.step import run
-from tests.support.build import DAY, make_dataset, make_requests
+from tests.support.build import make_dataset, make_requests
 
 # Three openings a day apart; the last is held out.
 VISITS = [(0, 0, DAY), (0, 1, 2 * DAY), (1, 0, 3 * DAY, c.HOLDOUT)]

@@ -15,13 +15,13 @@ from components.contract.dataset import (
 from components.contract.query_tower import QueryTower
 from components.contract.sources import Vectors
 from components.contract.tf import tf
+from components.contract.time import DAY
 from components.two_tower.component import two_tower
 from components.two_tower.examples import Examples
 from components.two_tower.model import PageFeatures, TwoTower, query_vectors
 from components.two_tower.settings import TwoTowerSettings
 from components.two_tower.step import run
 
-DAY = 86400.0
 PAGES = 12
 
 

@@ -7,10 +7,11 @@ import polars as pl
 import pytest
 
 from components.contract.errors import DataError
+from components.contract.time import DAY
 from components.ingest.step import run
 from components.preprocess.tables import read_pages
 from pipelines.academy.generate import make_academy
-from pipelines.academy.truth import DAY, RECENT, TruePreference
+from pipelines.academy.truth import RECENT, TruePreference
 from serving.rules.due import DueDates
 from serving.rules.rules import Rules
 from tests.support.build import make_requests
@@ -284,9 +285,9 @@ def _histories(academy, who, until):
 
 
 def test_truth_foretells_the_clicks(academy):
-    when = academy.truth.start + 20 * 86_400
+    when = academy.truth.start + 20 * DAY
     day = academy.events.filter(
-        pl.col("timestamp").dt.epoch("s").is_between(int(when), int(when) + 86_400),
+        pl.col("timestamp").dt.epoch("s").is_between(int(when), int(when) + DAY),
         pl.col("request_id").is_not_null(),
     )
     lists = day.filter(event_type="impression")
@@ -312,7 +313,7 @@ def test_truth_foretells_the_clicks(academy):
 def test_the_best_pages_stand_out_and_differ_between_people(academy):
     assert academy.figures["best_preference"] > 5 * academy.figures["mean_preference"]
     who = academy.truth.associate_ids[:200]
-    score = academy.truth.score(who, np.full(200, academy.truth.start + 86_400 * 10), [[]] * 200)
+    score = academy.truth.score(who, np.full(200, academy.truth.start + DAY * 10), [[]] * 200)
     best = np.argsort(-score, axis=1)[:, :10]
     assert len(np.unique(best)) > 60
 
@@ -320,7 +321,7 @@ def test_the_best_pages_stand_out_and_differ_between_people(academy):
 def test_pages_that_cannot_be_had_score_nothing(academy):
     truth = academy.truth
     who = truth.associate_ids
-    times = np.linspace(truth.start, truth.start + 24 * 86_400, len(who))
+    times = np.linspace(truth.start, truth.start + 24 * DAY, len(who))
     score = truth.score(who, times, [[]] * len(who))
     assert score.shape == (len(who), len(truth.page_ids))
     assert score.dtype == np.float32
@@ -338,7 +339,7 @@ def test_history_moves_the_truth_as_documented(academy):
     truth = academy.truth
     weights = truth.weights
     after = np.flatnonzero(truth.previous >= 0)
-    when = truth.start + 23.5 * 86_400
+    when = truth.start + 23.5 * DAY
     open_ = truth.eligible[:, after].all(axis=0) & (truth.published_at[after] < when)
     page = after[open_][0]
     before = truth.previous[page]
@@ -358,7 +359,7 @@ def test_history_moves_the_truth_as_documented(academy):
 def test_score_agrees_with_the_rows_it_is_asked_for(academy):
     truth = academy.truth
     who = truth.associate_ids[[5, 17, 5]]
-    times = truth.start + np.array([1.0, 9.0, 20.0]) * 86_400
+    times = truth.start + np.array([1.0, 9.0, 20.0]) * DAY
     history = [[], [str(truth.page_ids[3]), "of another academy"], [str(truth.page_ids[4])] * 2]
     together = truth.score(who, times, history)
     for row in range(3):

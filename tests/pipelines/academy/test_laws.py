@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from components.contract.errors import DataError
+from components.contract.time import DAY
 from pipelines.academy.generate import make_academy
 from pipelines.academy.laws import LAWS
 from pipelines.academy.truth import TruePreference
@@ -55,9 +56,7 @@ def test_tastes_differ_between_people(academies):
         """Spread over people, within a role, of the wish for a page: the mean over pages."""
         truth = academy.truth
         who = np.flatnonzero(truth.role == np.bincount(truth.role).argmax())[:60]
-        score = truth.score(
-            truth.associate_ids[who], np.full(len(who), truth.start + 86_400), [[]] * len(who)
-        )
+        score = truth.score(truth.associate_ids[who], np.full(len(who), truth.start + DAY), [[]] * len(who))
         known = score[:, (score > 0).all(axis=0)].astype(np.float64)
         return np.log(known / (1 - known)).std(axis=0).mean()
 

@@ -10,8 +10,9 @@ from components.contract.columns import REQUEST_ATTRIBUTES
 from components.contract.dataset import PAGE_SCHEMA
 from components.contract.eligibility import Eligibility
 from components.contract.requests import Requests
+from components.contract.time import DAY
 
-NOW, DAY = 1_795_507_200.0, 86400.0  # 2026-11-24T08:00:00Z
+NOW = 1_795_507_200.0  # 2026-11-24T08:00:00Z
 
 
 def make_pages(rows: list[dict]) -> pl.DataFrame:

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
+from components.contract.time import DAY
 from serving.rules.policy import Policy
 from serving.rules.rules import Rules
-
-DAY = 86400.0
 
 
 def effects(found, place):

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from components.contract.time import DAY
 from serving.rules.policy import Policy
 from serving.rules.rules import Rules, parse_rules
 
 pytestmark = pytest.mark.slow
-DAY, NOW = 86400.0, 1_795_507_200.0
+NOW = 1_795_507_200.0
 PAGES = 12
 TOPICS, FORMATS = ["a", "b", "c"], ["video", "text"]
 ROLES, SHIFTS = ["cashier", "baker"], ["early", "night"]

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from components.contract.time import DAY
 from serving.stores import Activity, Answer, Entry, StoreError, StoreSettings, open_store
 
 NOTHING = Activity([], {}, False)
@@ -304,7 +305,7 @@ def test_a_reader_misses_nothing_while_others_append(store, address, event):
 
 @pytest.mark.slow
 def test_ids_and_activity_expire(address, event):
-    store = open_store(address, StoreSettings(id_days=3 / 86400, activity_days=3 / 86400))
+    store = open_store(address, StoreSettings(id_days=3 / DAY, activity_days=3 / DAY))
     store.append([event(1), event(7, page="P7", kind="complete")])
     store.settle(store.claim(2)[1])
     # Known for one to two periods, and longer where used again: the first event of P7 stays the first.

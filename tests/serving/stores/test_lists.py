@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 from components.contract import packed
 from components.contract.errors import ReleaseError
 from components.contract.release import Lineage, publish, write_release
+from components.contract.time import DAY
 from serving.stores import open_store
 from serving.stores.lists import app
 
@@ -24,7 +25,7 @@ def release(home, day, people, parent=None):
             scores = np.tile(np.array([0.5, 0.25, 0.125]), (people, 1))
             packed.write(folder / "lists", PAGES, ids, 3, [(rows, scores)])
 
-    made = write_release(home, fill, kind="daily", last_event=86_400.0 * day, lineage=Lineage(parent=parent))
+    made = write_release(home, fill, kind="daily", last_event=DAY * day, lineage=Lineage(parent=parent))
     return publish(home, made.name).name
 
 
