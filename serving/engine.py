@@ -202,13 +202,13 @@ class Engine:
         with stage("answer"):
             bounds = np.searchsorted(scored.row, np.arange(len(instances) + 1))
             chosen = [
-                self._choose(scored, i, np.arange(bounds[i], bounds[i + 1]), instance, policy)
+                self._choose(scored, i, np.arange(bounds[i], bounds[i + 1]), instance, policy.arranges)
                 for i, instance in enumerate(instances)
             ]
             # What an item says is looked up for all answers at once.
             items = self._items(scored, [shown for shown, _, _ in chosen])
             answers = [
-                self._answer(scored, instance, one, order, found, policy)
+                self._answer(scored, instance, one, order, found)
                 for instance, (one, order, _), found in zip(instances, chosen, items, strict=True)
             ]
         shown = [one.part[one.places] for one, _, _ in chosen]
@@ -228,21 +228,19 @@ class Engine:
         return self._score(instances, policy or self._policy, budget or Budget())
 
     def _choose(
-        self, scored: Scored, i: int, part: NDArray[np.int64], instance: Instance, policy: Policy
+        self, scored: Scored, i: int, part: NDArray[np.int64], instance: Instance, arranges: bool
     ) -> tuple[Shown, NDArray[np.int64], NDArray[np.float64]]:
         """What one answer shows, its places in the order of the rules, and its propensities."""
         rows = self.catalogue.page_row
         excluded = [rows[page] for page in instance.exclude if page in rows]
         if excluded:
             part = part[~np.isin(scored.page[part], excluded)]
-        exploring = self._exploration > 0 and not policy.arranges
-        arranged = policy.arrange(
-            scored.requests,
+        exploring = self._exploration > 0 and not arranges
+        arranged = scored.rulings.arrange(
             i,
             scored.page[part],
             scored.score[part],
             instance.limit + REACH * exploring,
-            scored.asked.completed,
             explain=instance.explain,
         )
         # A rule's place is not given away.
@@ -257,7 +255,6 @@ class Engine:
         shown: Shown,
         order: NDArray[np.int64],
         items: list[dict[str, Any]],
-        policy: Policy,
     ) -> dict[str, Any]:
         """One answer."""
         i, arranged = shown.i, shown.arranged
@@ -272,5 +269,5 @@ class Engine:
             answer["hidden"] = arranged.hidden
             self._items.explain(items, scored, shown, order)
         if instance.carousels:
-            answer["carousels"] = self._items.carousels(scored, shown, policy)
+            answer["carousels"] = self._items.carousels(scored, shown)
         return answer

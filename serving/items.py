@@ -18,7 +18,7 @@ from serving.carousels import NEW_DAYS, Candidates, carousels
 from serving.catalogue import Catalogue
 from serving.explain import contributions
 from serving.reasons import Evidence, reason
-from serving.rules.policy import Arrangement, Policy
+from serving.rules.policy import Arrangement
 from serving.scoring import CATALOGUE, Scored
 
 _MANDATORY = NUMERIC.index("mandatory")
@@ -166,7 +166,7 @@ class Items:
         for item, groups in zip(items, found, strict=True):
             item["contributions"] = groups
 
-    def carousels(self, scored: Scored, shown: Shown, policy: Policy) -> list[dict[str, Any]]:
+    def carousels(self, scored: Scored, shown: Shown) -> list[dict[str, Any]]:
         """Named rows of the request's candidates, each row a list of items."""
         i, part, places, arranged = shown
         requests, page = scored.requests, scored.page[part]
@@ -180,7 +180,7 @@ class Items:
         )
 
         def arrange(at: NDArray[np.int64], score: NDArray[np.float32], limit: int) -> NDArray[np.int64]:
-            return at[policy.arrange(requests, i, page[at], score, limit, scored.asked.completed).order]
+            return at[scored.rulings.arrange(i, page[at], score, limit).order]
 
         rows = carousels(
             candidates,

@@ -23,7 +23,7 @@ from serving.listed import Listed
 from serving.live import LiveTrends
 from serving.metrics import CANDIDATES
 from serving.payloads import MOST_EXCLUDED, MOST_ITEMS, Instance
-from serving.rules.policy import Policy
+from serving.rules.policy import Policy, Rulings
 from serving.tracing import stage
 
 log = structlog.get_logger()
@@ -44,6 +44,8 @@ class Scored:
     Attributes
     ----------
     asked : Asked
+    rulings : Rulings
+        What the rules make of the questions.
     row, page, source : arrays of int32, shape (N,)
         See ``Shortlist``.
     score : array of float32, shape (N,)
@@ -60,6 +62,7 @@ class Scored:
     """
 
     asked: Asked
+    rulings: Rulings
     row: NDArray[np.int32]
     page: NDArray[np.int32]
     source: NDArray[np.int32]
@@ -147,13 +150,14 @@ class Scorer:
         trends, opened = self._live.at(asked.requests)
         with stage("rules"):
             allowed = self._retriever.allowed(asked.requests)
-            policy.allow(allowed, asked.requests, asked.completed)
-        plain = partial(self._plain, asked, allowed, trends, opened)
+            rulings = policy(asked.requests, asked.completed)
+            rulings.allow(allowed)
+        plain = partial(self._plain, asked, rulings, allowed, trends, opened)
         if budget.left() <= 0:
             return plain()
         try:
             with stage("candidates"):
-                wanted = policy.wanted(asked.requests, asked.completed, allowed)
+                wanted = rulings.wanted(allowed)
                 shortlist = self._retriever.shortlist(
                     asked.requests, trends, allowed=allowed, wanted=wanted, all_scores=False
                 )
@@ -164,7 +168,14 @@ class Scorer:
             if count:
                 _PLACES[place].inc(int(count))
         found = partial(
-            Scored, asked, shortlist.row, shortlist.page, shortlist.source, trends=trends, opened=opened
+            Scored,
+            asked,
+            rulings,
+            shortlist.row,
+            shortlist.page,
+            shortlist.source,
+            trends=trends,
+            opened=opened,
         )
         # The candidates by their fused ranks in the sources stand in for the ranker's order.
         blended = partial(found, shortlist.fused, BLENDED)
@@ -191,6 +202,7 @@ class Scorer:
     def _plain(
         self,
         asked: Asked,
+        rulings: Rulings,
         allowed: NDArray[np.bool_],
         trends: dict[str, NDArray[np.float32]],
         opened: NDArray[np.float64],
@@ -212,6 +224,7 @@ class Scorer:
         score = score[row, place] / score[row, 0]
         return Scored(
             asked,
+            rulings,
             row.astype(np.int32),
             page,
             source[row, page],

@@ -115,7 +115,7 @@ class Arranger:
         limit: int,
         hidden: dict[str, int],
     ) -> Arrangement:
-        """Order n candidates; see :meth:`serving.rules.policy.Policy.arrange`."""
+        """Order n candidates; see :meth:`serving.rules.policy.Rulings.arrange`."""
         view, dates, soon, missing = standing
         # Where each page stands among the candidates.
         where = np.full(len(self._ids), -1, np.int32)

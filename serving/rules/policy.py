@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from components.contract.requests import Requests
 from serving.rules.arrangement import Arrangement, Arranger, Standing
-from serving.rules.due import Due, DueDates
+from serving.rules.due import DueDates
 from serving.rules.rules import Rules
 from serving.rules.selection import Views
 from serving.rules.visibility import Visibility
 
-__all__ = ["Arrangement", "Policy"]
+__all__ = ["Arrangement", "Policy", "Rulings"]
 Completed = Sequence[Mapping[int, float]]
 # Most pages with a date that one request puts on its shortlist.
 _MOST_DUE = 20
@@ -39,19 +39,51 @@ class Policy:
 
     def __init__(self, rules: Rules, pages: pl.DataFrame, vectors: NDArray[np.float32] | None = None):
         self.rules = rules
-        self._views = Views(rules, pages)
-        self._due = DueDates(rules, pages)
-        self._visibility = Visibility(rules, pages, self._views)
-        self._arranger = Arranger(rules, pages, self._visibility, vectors)
-        self._replaces = rules.prerequisites == "replace"
+        self.views = Views(rules, pages)
+        self.due = DueDates(rules, pages)
+        self.visibility = Visibility(rules, pages, self.views)
+        self.arranger = Arranger(rules, pages, self.visibility, vectors)
+        self.replaces = rules.prerequisites == "replace"
 
     @property
     def arranges(self) -> bool:
         """Whether more than scores and due dates may decide on the order of pages."""
         rules = self.rules
-        return bool(rules.pins or rules.boosts or self._arranger.spreads or self._replaces)
+        return bool(rules.pins or rules.boosts or self.arranger.spreads or self.replaces)
 
-    def allow(self, allowed: NDArray[np.bool_], requests: Requests, completed: Completed) -> None:
+    def __call__(self, requests: Requests, completed: Completed) -> Rulings:
+        """The rules applied to B requests.
+
+        Parameters
+        ----------
+        requests : Requests
+        completed : sequence of mapping of int to float, length B
+            Pages (rows) that each associate completed, and when last, epoch seconds. Completions at
+            or after the request's time are not looked at.
+        """
+        return Rulings(self, requests, completed)
+
+
+class Rulings:
+    """The rules applied to B requests; made by :class:`Policy`.
+
+    Parameters
+    ----------
+    policy : Policy
+    requests : Requests
+    completed : sequence of mapping of int to float, length B
+    """
+
+    def __init__(self, policy: Policy, requests: Requests, completed: Completed):
+        self._requests, self._completed = requests, completed
+        self._views, self._visibility, self._arranger = policy.views, policy.visibility, policy.arranger
+        self._replaces = policy.replaces
+        self._dates = [policy.due(requests, i, completed[i]) for i in range(len(requests))]
+        # What is past or near.
+        times = requests.time.tolist()
+        self._soon = [policy.due.soon(dates, time) for dates, time in zip(self._dates, times, strict=True)]
+
+    def allow(self, allowed: NDArray[np.bool_]) -> None:
         """Take away what rules hide, and give back what may be shown again.
 
         Parameters
@@ -59,23 +91,14 @@ class Policy:
         allowed : array of bool, shape (B, P)
             Pages that are published, meant for the role and not yet opened (``Retriever.allowed``);
             changed in place.
-        requests : Requests
-        completed : sequence of mapping of int to float, length B
-            Pages (rows) that each associate completed, and when last, epoch seconds. Completions at
-            or after the request's time are not looked at.
         """
-        soon = [self._dates(requests, i, completed)[1] for i in range(len(requests))]
-        self._visibility.allow(allowed, requests, completed, soon)
+        self._visibility.allow(allowed, self._requests, self._completed, self._soon)
 
-    def wanted(
-        self, requests: Requests, completed: Completed, allowed: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def wanted(self, allowed: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Pages that must be candidates: pinned ones and those that are due.
 
         Parameters
         ----------
-        requests : Requests
-        completed : sequence of mapping of int to float, length B
         allowed : array of bool, shape (B, P)
             After :meth:`allow`; no other pages are returned.
 
@@ -86,12 +109,11 @@ class Policy:
         """
         rows: list[int] = []
         pages: list[int] = []
-        for i in range(len(requests)):
-            soon = self._dates(requests, i, completed)[1].page
-            found = [page for _, page, _ in self._views(requests, i).pins]
-            found += soon[allowed[i, soon]][:_MOST_DUE].tolist()
+        for i, soon in enumerate(self._soon):
+            found = [page for _, page, _ in self._views(self._requests, i).pins]
+            found += soon.page[allowed[i, soon.page]][:_MOST_DUE].tolist()
             if self._replaces and found:
-                missing = self._visibility.missing(requests, i, completed[i])
+                missing = self._visibility.missing(self._requests, i, self._completed[i])
                 found = [self._visibility.instead(page, missing) for page in found]
             kept = sorted({page for page in found if page >= 0 and allowed[i, page]})
             rows += [i] * len(kept)
@@ -100,12 +122,10 @@ class Policy:
 
     def arrange(
         self,
-        requests: Requests,
         i: int,
         pages: NDArray[np.int32],
         scores: NDArray[np.float32],
         limit: int,
-        completed: Completed,
         *,
         explain: bool = False,
     ) -> Arrangement:
@@ -115,23 +135,16 @@ class Policy:
 
         Parameters
         ----------
-        requests : Requests
         i : int
         pages : array of int32, shape (n,)
             Distinct, and all of them allowed (see :meth:`allow`).
         scores : array of float32, shape (n,)
         limit : int
-        completed : sequence of mapping of int to float, length B
         explain : bool
             Also count what is hidden.
         """
-        dates, soon = self._dates(requests, i, completed)
-        missing = self._visibility.missing(requests, i, completed[i]) if self._replaces else None
-        standing = Standing(self._views(requests, i), dates, soon, missing)
-        hidden = self._visibility.hidden(requests, i, completed[i], soon) if explain else {}
+        given = self._requests, i, self._completed[i]
+        missing = self._visibility.missing(*given) if self._replaces else None
+        standing = Standing(self._views(self._requests, i), self._dates[i], self._soon[i], missing)
+        hidden = self._visibility.hidden(*given, self._soon[i]) if explain else {}
         return self._arranger(standing, pages, scores, limit, hidden)
-
-    def _dates(self, requests: Requests, i: int, completed: Completed) -> tuple[Due, Due]:
-        """Dates of request ``i``, and those of them that are past or near."""
-        dates = self._due(requests, i, completed[i])
-        return dates, self._due.soon(dates, requests.time[i])

@@ -42,7 +42,7 @@ class Visibility:
         completed: Sequence[Mapping[int, float]],
         soon: Sequence[Due],
     ) -> None:
-        """See :meth:`serving.rules.policy.Policy.allow`; ``soon`` holds each request's pages due soon."""
+        """See :meth:`serving.rules.policy.Rulings.allow`; ``soon`` holds each request's pages due soon."""
         eligible: NDArray[np.bool_] | None = None
         for i in range(len(requests)):
             row, view = allowed[i], self._views(requests, i)

@@ -84,13 +84,14 @@ def answer():
     def run(policy, pages, requests, scores, completed=None, limit=100, explain=False):
         done = [{page: requests.time[0] - days * DAY for page, days in (completed or {}).items()}]
         allowed = base_allowed(pages, requests)
-        policy.allow(allowed, requests, done)
-        rows, wanted = policy.wanted(requests, done, allowed)
+        rulings = policy(requests, done)
+        rulings.allow(allowed)
+        rows, wanted = rulings.wanted(allowed)
         assert not rows.any()
         assert allowed[0, wanted].all()
         scores = np.asarray(scores, np.float32)
         candidates = np.flatnonzero(allowed[0]).astype(np.int32)
-        found = policy.arrange(requests, 0, candidates, scores[candidates], limit, done, explain=explain)
+        found = rulings.arrange(0, candidates, scores[candidates], limit, explain=explain)
         return candidates[found.order].tolist(), found
 
     return run

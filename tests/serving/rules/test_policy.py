@@ -197,11 +197,11 @@ def test_due_dates_count_from_the_last_update(pages_of, asks, answer, now, publi
 def test_nothing_of_a_request_is_kept_for_the_next(required, asks, now):
     policy, asked, done = Policy(Rules(), required), asks(role="cashier"), {}
     pages, scores = np.arange(6, dtype=np.int32), np.linspace(0, 1, 6, dtype=np.float32)
-    assert policy.arrange(asked, 0, pages, scores, 6, [done]).order[0] == 0
+    assert policy(asked, [done]).arrange(0, pages, scores, 6).order[0] == 0
     done[0] = now - DAY
-    assert policy.arrange(asked, 0, pages, scores, 6, [done]).order[0] == 1
+    assert policy(asked, [done]).arrange(0, pages, scores, 6).order[0] == 1
     asked.time[0] -= 365 * DAY
-    assert policy.arrange(asked, 0, pages, scores, 6, [{}]).order[0] == 5
+    assert policy(asked, [{}]).arrange(0, pages, scores, 6).order[0] == 5
 
 
 def test_an_update_does_not_undo_a_completion(pages_of, asks, answer, now):
@@ -343,7 +343,7 @@ def test_a_prerequisite_is_pinned_for_a_mandatory_page(pages_of, asks, answer, n
         ("mandatory", "pinned to 1"),
     ]
     assert np.isnan(found.due).all()
-    rows, wanted = policy.wanted(request, [{}], np.ones((1, 3), bool))
+    rows, wanted = policy(request, [{}]).wanted(np.ones((1, 3), bool))
     assert (rows.tolist(), wanted.tolist()) == ([0], [0])
 
 
@@ -378,7 +378,7 @@ def test_what_must_be_a_candidate(required, asks):
     rules = Rules.model_validate({"pins": [{"page": "P5"}, {"page": "P4"}]})
     allowed = np.ones((1, 6), bool)
     allowed[0, 4] = False
-    rows, pages = Policy(rules, required).wanted(asks(role="cashier"), [{}], allowed)
+    rows, pages = Policy(rules, required)(asks(role="cashier"), [{}]).wanted(allowed)
     assert (rows.tolist(), pages.tolist()) == ([0, 0, 0], [0, 1, 5])
 
 

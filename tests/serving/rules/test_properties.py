@@ -181,12 +181,13 @@ def run(document, pages, person, opened, completed, scores, limit, asks, allowed
     request = asks(time=NOW, opened=opened, **person)
     done = [{page: NOW - ago * DAY for page, ago in completed.items()}]
     allowed = allowed_before(pages, request)
-    policy.allow(allowed, request, done)
-    _, wanted = policy.wanted(request, done, allowed)
+    rulings = policy(request, done)
+    rulings.allow(allowed)
+    _, wanted = rulings.wanted(allowed)
     keep = allowed[0] if chosen is None else allowed[0] & chosen
     keep[wanted] = True
     candidates = np.flatnonzero(keep).astype(np.int32)
-    found = policy.arrange(request, 0, candidates, scores[candidates], limit, done)
+    found = rulings.arrange(0, candidates, scores[candidates], limit)
     return allowed[0], wanted.tolist(), candidates, found
 
 

@@ -46,9 +46,10 @@ class Host:
         policy = policy or self.compile(self.rules()[0])
         request = self.asks(time=instance.context.time, role=instance.context.role or "")
         allowed = self.allowed_before(self.pages, request)
-        policy.allow(allowed, request, [{}])
+        rulings = policy(request, [{}])
+        rulings.allow(allowed)
         candidates = np.flatnonzero(allowed[0]).astype(np.int32)
-        found = policy.arrange(request, 0, candidates, SCORES[candidates], instance.limit, [{}])
+        found = rulings.arrange(0, candidates, SCORES[candidates], instance.limit)
         items = [
             {"page_id": f"P{candidates[at]}", "title": f"Page {candidates[at]}", "moves": found.moves[place]}
             for place, at in enumerate(found.order)
