@@ -193,6 +193,8 @@ class FeatureBuilder:
     def _source_features(found: NDArray[np.float32], shortlist: Shortlist) -> None:
         said, best = shortlist.said, np.maximum(shortlist.best, 1e-12)
         np.divide(said, best[:, shortlist.row], out=found[_SCORE_ROWS])
+        # More than the best: pages that come again, which are not among those that it is taken of.
+        np.minimum(found[_SCORE_ROWS], 1, out=found[_SCORE_ROWS])
         ranks, agreement, fused = rank_features(shortlist.ranks)
         found[_RANK_ROWS] = ranks
         found[_AT["agreement"]], found[_AT["fused_rank"]] = agreement, fused

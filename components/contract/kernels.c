@@ -226,6 +226,20 @@ INLINE int64_t best_pages(const float *value, int64_t pages, int64_t k, int64_t 
   return size;
 }
 
+/* The place that a page would have among k others, best first, by what is said of it. */
+INLINE int64_t place_of(float said, int64_t page, const float *value, const int32_t *others, int64_t k) {
+  const int64_t key = key_of(said, page);
+  int64_t first = 0;
+  for (int64_t last = k; first < last;) {
+    const int64_t middle = (first + last) / 2, other = others[middle];
+    if (key_of(value[other], other) > key)
+      first = middle + 1;
+    else
+      last = middle;
+  }
+  return first;
+}
+
 /* Adds up the weighted lists of a history, of pages that may be shown, in sum; returns how many pages they
    name, and which. mark is 0 for all pages, before and after. */
 INLINE int64_t add_lists(
@@ -256,8 +270,9 @@ INLINE int64_t plane_of(int64_t pages) { return (pages + 15) / 16 * 16; }
 
 /* Bytes that the next function works in; longest is the longest of the quotas and most. */
 int64_t shortlist_work(int64_t pages, int64_t sources, int64_t lists, int64_t longest) {
-  const int64_t floats = (2 + lists) * plane_of(pages), doubles = plane_of(pages);
-  return 4 * floats + 8 * (doubles + pages + 1 + sources) + 4 * (3 * pages + (sources + 1) * longest);
+  const int64_t floats = (4 + lists) * plane_of(pages), doubles = plane_of(pages);
+  return 4 * floats + 8 * (doubles + pages + 1 + sources) + 4 * (3 * pages + (sources + 1) * longest) +
+      (sources * 4 + 1) * pages;
 }
 
 /* The first stage of requests: see retrieval.Retriever.shortlist, whose numbers these are, bit by bit.
@@ -278,6 +293,7 @@ WIDEST int64_t shortlist(
     const int64_t *quota,                 /* (sources) */
     int64_t most,                         /* candidates of a request, beside those that are kept already */
     uint8_t *kept,                        /* (batch, pages), in and work */
+    const int64_t *back_bound, const int32_t *back, /* (batch + 1), pages that take no place from others */
     int64_t room,                         /* columns of what follows */
     int32_t *row, int32_t *page, int32_t *source, float *fused, int32_t *rank, /* (room), rank (sources, room) */
     float *said, float *best,             /* (scores, room), (scores, batch) */
@@ -286,30 +302,36 @@ WIDEST int64_t shortlist(
   int64_t longest = most, found = 0;
   for (int64_t s = 0; s < sources; s++) longest = quota[s] > longest ? quota[s] : longest;
   /* Planes: what the fused scores are, what a given source says, what each other source says. */
-  float *total = (float *)work, *shown = total + stride, *summed = shown + stride;
+  float *total = (float *)work, *shown = total + stride, *back_said = shown + stride;
+  float *back_total = back_said + stride, *summed = back_total + stride;
   double *sum = (double *)(summed + lists * stride);
   int64_t *key = (int64_t *)(sum + stride), *named = key + pages + 1;
   int32_t *mark = (int32_t *)(named + sources), *number = mark + pages, *touched = number + pages;
-  int32_t *proposed = touched + pages, *chosen = proposed + sources * longest;
+  int32_t *proposed = touched + pages, *chosen = proposed + sources * longest, *back_rank = chosen + longest;
+  uint8_t *counts = (uint8_t *)(back_rank + sources * pages);
   memset(mark, 0, (size_t)pages * sizeof(int32_t));
   for (int64_t b = 0; b < batch; b++) {
     const uint8_t *may = allowed + b * pages;
     const int32_t *past = history + b * length;
     const float *often = opened + b * pages;
     uint8_t *stays = kept + b * pages;
+    const int32_t *again = back + back_bound[b];
+    const int64_t backs = back_bound[b + 1] - back_bound[b];
+    memcpy(counts, may, (size_t)pages);
+    for (int64_t i = 0; i < backs; i++) counts[again[i]] = 0;
     const float popular = larger_of(largest_of(often, pages), 1);
     for (int64_t p = 0; p < pages; p++) {
       const float share = 1.0f + often[p] / popular;
       total[p] = may[p] ? (float)(1e-6 * ((double)share + 1e-3 * newness[p])) : 0.0f;
     }
     for (int64_t s = 0; s < sources; s++) {
-      const float *value = shown;
-      float largest = 0;
+      float *value = shown, largest = 0;
+      const float *from = NULL;
       int64_t d = 0;
       while (d < planes && dense[d] != s) d++;
       if (d < planes) {
-        const float *from = given[d] + b * pages;
-        for (int64_t p = 0; p < pages; p++) shown[p] = may[p] ? from[p] : 0.0f;
+        from = given[d] + b * pages;
+        for (int64_t p = 0; p < pages; p++) shown[p] = counts[p] ? from[p] : 0.0f;
         largest = largest_of(shown, pages);
       } else {
         int64_t l = 0;
@@ -322,17 +344,36 @@ WIDEST int64_t shortlist(
         memset(to, 0, (size_t)pages * sizeof(float));
         for (int64_t i = 0; i < n; i++) {
           to[touched[i]] = (float)sum[touched[i]];
-          largest = larger_of(to[touched[i]], largest);
+          if (counts[touched[i]]) largest = larger_of(to[touched[i]], largest);
         }
         value = to;
       }
       best[s * batch + b] = largest;
-      named[s] = best_pages(value, pages, quota[s], key, proposed + s * longest);
-      for (int64_t i = 0; i < named[s]; i++) total[proposed[s * longest + i]] += 1.0f / (60.0f + (float)i);
+      /* What comes again is put aside while the others get their places. */
+      int32_t *of_back = back_rank + s * pages, *in_list = proposed + s * longest;
+      for (int64_t i = 0; i < backs; i++) {
+        back_said[i] = from ? from[again[i]] : value[again[i]];
+        value[again[i]] = 0;
+      }
+      named[s] = best_pages(value, pages, quota[s], key, in_list);
+      for (int64_t i = 0; i < named[s]; i++) total[in_list[i]] += 1.0f / (60.0f + (float)i);
+      for (int64_t i = 0; i < backs; i++) {
+        const int64_t at = back_said[i] > 0 ? place_of(back_said[i], again[i], value, in_list, named[s]) : quota[s];
+        of_back[i] = (int32_t)at;
+        if (at < quota[s]) total[again[i]] += 1.0f / (60.0f + (float)at);
+      }
+      for (int64_t i = 0; i < backs; i++) value[again[i]] = back_said[i];
     }
 
+    for (int64_t i = 0; i < backs; i++) {
+      back_total[i] = total[again[i]];
+      total[again[i]] = 0;
+    }
     const int64_t united = best_pages(total, pages, most, key, chosen), first = found;
     for (int64_t i = 0; i < united; i++) stays[chosen[i]] = 1;
+    for (int64_t i = 0; i < backs; i++)
+      stays[again[i]] |= place_of(back_total[i], again[i], total, chosen, united) < most;
+    for (int64_t i = 0; i < backs; i++) total[again[i]] = back_total[i];
     for (int64_t p = 0; p < pages; p++) {
       number[p] = -1;
       if (!stays[p]) continue;
@@ -347,6 +388,8 @@ WIDEST int64_t shortlist(
         const int32_t at = number[proposed[s * longest + i]];
         if (at >= 0) of_source[at] = (int32_t)i;
       }
+      for (int64_t i = 0; i < backs; i++)
+        if (number[again[i]] >= 0) of_source[number[again[i]]] = back_rank[s * pages + i];
     }
     for (int64_t i = first; i < found; i++) {
       int32_t least = INT32_MAX;
@@ -362,7 +405,7 @@ WIDEST int64_t shortlist(
       float *to = said + dense[d] * room;
       for (int64_t i = first; i < found; i++) to[i] = from[page[i]];
       if (dense[d] < sources) continue;
-      for (int64_t p = 0; p < pages; p++) shown[p] = may[p] ? from[p] : 0.0f;
+      for (int64_t p = 0; p < pages; p++) shown[p] = counts[p] ? from[p] : 0.0f;
       best[dense[d] * batch + b] = largest_of(shown, pages);
     }
     for (int64_t l = 0; l < lists; l++) {
@@ -382,7 +425,7 @@ WIDEST int64_t shortlist(
           for (int64_t i = 0; i < n; i++) {
             const int32_t at = number[touched[i]];
             const float value = (float)sum[touched[i]];
-            largest = larger_of(value, largest);
+            if (counts[touched[i]]) largest = larger_of(value, largest);
             if (at >= 0) to[at] = value;
           }
         } else if (which < length && past[which] >= 0) {
@@ -390,7 +433,7 @@ WIDEST int64_t shortlist(
           for (int64_t e = at + bound[l]; e < at + bound[l + 1]; e++) {
             const int32_t p = index[e];
             if (listed[e] == 0 || !may[p]) continue;
-            largest = larger_of(listed[e], largest);
+            if (counts[p]) largest = larger_of(listed[e], largest);
             if (number[p] >= 0) to[number[p]] = listed[e];
           }
         }

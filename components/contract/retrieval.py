@@ -222,20 +222,16 @@ class Retriever:
     ) -> list[NDArray[np.float32]]:
         """Each of ``_DENSE`` for all pages, (B, P)."""
         weight = np.where(page >= 0, self._history_weight[: page.shape[1]], 0)
+        # Of the history and of its latest page: the vectors of all pages are read once for both.
+        latest = weight * (np.arange(page.shape[1]) == 0)
+        profiles = np.stack([weight, latest])[:, :, None] @ self._skip_gram[page]
+        alike = profiles.reshape(2 * len(page), -1) @ self._skip_gram.T
+        np.maximum(alike, 0, out=alike)
         return [
             *(trends[name] for name in _TRENDS),
             self._two_tower_scores(requests),
-            self._likeness(self._skip_gram, page, weight),
-            self._likeness(self._skip_gram, page[:, :1], weight[:, :1]),
+            *alike.reshape(2, len(page), -1),
         ]
-
-    @staticmethod
-    def _likeness(
-        vectors: NDArray[np.float32], page: NDArray[np.int32], weight: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        profile = (weight[:, None, :] @ vectors[page])[:, 0]
-        found = profile @ vectors.T
-        return np.maximum(found, 0, out=found)
 
     def _two_tower_scores(self, requests: Requests) -> NDArray[np.float32]:
         tower = self._query_tower
@@ -276,6 +272,10 @@ class Retriever:
         Where the sources name fewer pages than the shortlist holds, the most opened and then the
         newest fill it, so that nobody gets an empty list while there are pages to show.
 
+        Pages that were opened before and are allowed, as rules have it, have the places that their
+        scores would give them, but take none from others: what is said of those is what it was in
+        training, where no page comes again.
+
         Parameters
         ----------
         requests : Requests
@@ -294,37 +294,60 @@ class Retriever:
         kept = np.zeros(allowed.shape, bool)
         if wanted is not None:
             kept[wanted] = allowed[wanted]
+        again = allowed[requests.seen_row, requests.seen_page]
+        back = requests.seen_row[again], requests.seen_page[again]
         if self._compiled and not all_scores:
             page = self._history(requests)
             weights, dense = (self._history_weight, self._latest_weight), self._dense(requests, trends, page)
-            return self._compiled(page, *weights, dense, trends["popularity"], allowed, kept)
+            return self._compiled(page, *weights, dense, trends["popularity"], allowed, kept, back)
         scores = self.score(requests, trends)
         scores *= allowed.astype(np.float32)
         most = np.maximum(trends["popularity"].max(axis=1, keepdims=True), 1)
         unlisted = unlisted_score(trends["popularity"], most, self.eligibility.newness)
         fused = np.where(allowed, unlisted, 0).astype(np.float32)
-        blocks = [slice(start, start + _BLOCK) for start in range(0, len(kept), _BLOCK)]
-        ranks = [self._unite(scores[: len(SOURCES), rows], fused[rows], kept[rows]) for rows in blocks]
+        said, scores[:, *back] = scores[:, *back], 0
+        ranks = []
+        for start in range(0, len(kept), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            some = slice(*np.searchsorted(back[0], [start, start + _BLOCK]))
+            of_back = back[0][some] - start, back[1][some], said[: len(SOURCES), some]
+            ranks.append(self._unite(scores[: len(SOURCES), rows], fused[rows], kept[rows], of_back))
         rank = ranks[0] if len(ranks) == 1 else np.concatenate(ranks, axis=1)
-        return dense_shortlist(scores, kept, rank, first_source(rank, self._quota), fused)
+        best = scores.max(axis=2)
+        scores[:, *back] = said
+        return dense_shortlist(scores, best, kept, rank, first_source(rank, self._quota), fused)
 
     def _unite(
-        self, scores: NDArray[np.float32], fused: NDArray[np.float32], kept: NDArray[np.bool_]
+        self,
+        scores: NDArray[np.float32],
+        fused: NDArray[np.float32],
+        kept: NDArray[np.bool_],
+        back: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]],
     ) -> NDArray[np.int32]:
         """Add the sources' lists to ``fused``, mark in ``kept`` who stays; returns their ranks, (S, N).
 
-        Scores have the shape (S, B, P), the others (B, P).
+        Scores have the shape (S, B, P), the others (B, P). ``back`` are rows and pages, (n,), that
+        come again, and what the sources say of them, (S, n); among the scores they are 0.
         """
         _, _, pages = scores.shape
+        back_row, back_page, back_score = back
         best, value = top(scores, int(self._quota.max()))
         good = (value > 0) & (np.arange(best.shape[2]) < self._quota[:, None, None])
         source, row, place = good.nonzero()
         at = row * pages + best[good]
         # In the order of the sources, so that sums come out the same in every batch.
         np.add.at(fused.reshape(-1), at, reciprocal_rank(place))
+        back_fused, fused[back_row, back_page] = fused[back_row, back_page], 0
+        back_place = _place(value[:, back_row], best[:, back_row], good[:, back_row], back_score, back_page)
+        listed = (back_score > 0) & (back_place < self._quota[:, None])
+        np.add.at(back_fused, listed.nonzero()[1], reciprocal_rank(back_place[listed]))
         best, value = top(fused, min(self.settings.shortlist, pages))
-        row, column = (value > 0).nonzero()
+        good = value > 0
+        row, column = good.nonzero()
         kept[row, best[row, column]] = True
+        united = _place(value[back_row], best[back_row], good[back_row], back_fused, back_page)
+        kept[back_row, back_page] |= united < self.settings.shortlist
+        fused[back_row, back_page] = back_fused
         candidates = np.flatnonzero(kept)
         number = np.full(kept.size, -1, np.int32)
         number[candidates] = np.arange(len(candidates))
@@ -332,6 +355,9 @@ class Retriever:
         rank[:] = self._quota[:, None]
         stays = number[at] >= 0
         rank[source[stays], number[at[stays]]] = place[stays]
+        listed &= kept[back_row, back_page]
+        source, which = listed.nonzero()
+        rank[source, number[back_row * pages + back_page][which]] = back_place[listed]
         return rank
 
     def evidence(
@@ -417,6 +443,21 @@ def top(values: NDArray[np.float32], size: int) -> tuple[NDArray[np.int64], NDAr
     found = np.take_along_axis(values, columns, axis=-1)
     order = np.argsort(-found, axis=-1, kind="stable")
     return np.take_along_axis(columns, order, axis=-1), np.take_along_axis(found, order, axis=-1)
+
+
+def _place(
+    value: NDArray[np.float32],
+    column: NDArray[np.int64],
+    good: NDArray[np.bool_],
+    other: NDArray[np.float32],
+    at: NDArray[np.int32],
+) -> NDArray[np.int64]:
+    """The place that another value at a column would have among those of a row that count.
+
+    ``value``, ``column`` and ``good`` have one more axis, the last, than ``other``.
+    """
+    first = (value == other[..., None]) & (column < at[:, None])
+    return (good & ((value > other[..., None]) | first)).sum(axis=-1)
 
 
 def _first_of_equals(values: NDArray[np.float32], limit: NDArray[np.float32], size: int) -> NDArray[np.bool_]:

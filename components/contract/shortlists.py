@@ -29,7 +29,7 @@ class Shortlist:
     said : array of float32, shape (len(SCORES), N)
         What each of ``SCORES`` says of each candidate.
     best : array of float32, shape (len(SCORES), B)
-        The most that each says of any page that may be shown.
+        The most that each says of any page that may be shown and was not opened before.
     ranks : array of int32, shape (len(SOURCES), N)
         0-based rank of each candidate in each source's own list; the quota where it is not in it.
     source : array of int32, shape (N,)
@@ -114,6 +114,7 @@ class CompiledShortlist:
         opened: NDArray[np.float32],
         allowed: NDArray[np.bool_],
         kept: NDArray[np.bool_],
+        back: tuple[NDArray[np.int32], NDArray[np.int32]],
     ) -> Shortlist:
         """Make the shortlists of B requests.
 
@@ -130,9 +131,13 @@ class CompiledShortlist:
         allowed : array of bool, shape (B, P)
         kept : array of bool, shape (B, P)
             Candidates whatever is said of them; changed in place.
+        back : pair of arrays of int32, shape (n,)
+            Rows, ascending, and pages that are allowed and take no place from others.
         """
         batch = len(history)
-        room = min(batch * self._most + int(np.count_nonzero(kept)), kept.size)
+        room = min(batch * self._most + int(np.count_nonzero(kept)) + len(back[0]), kept.size)
+        back_bound = back[0].searchsorted(np.arange(batch + 1))
+        back_page = np.ascontiguousarray(back[1], np.int32)
         planes = [np.ascontiguousarray(plane, np.float32) for plane in given]
         addresses = np.array([plane.ctypes.data for plane in planes], np.uint64)
         history, opened = np.ascontiguousarray(history), np.ascontiguousarray(opened, np.float32)
@@ -158,6 +163,8 @@ class CompiledShortlist:
             self._quota,
             ctypes.c_int64(self._most),
             pointer(kept),
+            pointer(back_bound),
+            pointer(back_page),
             ctypes.c_int64(room),
             pointer(row),
             pointer(page),
@@ -181,6 +188,7 @@ class CompiledShortlist:
 
 def dense_shortlist(
     scores: NDArray[np.float32],
+    best: NDArray[np.float32],
     kept: NDArray[np.bool_],
     ranks: NDArray[np.int32],
     source: NDArray[np.int32],
@@ -191,6 +199,7 @@ def dense_shortlist(
     Parameters
     ----------
     scores : array of float32, shape (len(SCORES), B, P)
+    best : array of float32, shape (len(SCORES), B)
     kept : array of bool, shape (B, P)
         Candidates.
     ranks, source : arrays of int32, shapes (len(SOURCES), N) and (N,)
@@ -201,7 +210,7 @@ def dense_shortlist(
         row=row.astype(np.int32),
         page=page.astype(np.int32),
         said=scores[:, row, page],
-        best=scores.max(axis=2),
+        best=best,
         ranks=ranks,
         source=source,
         fused=fused[row, page],

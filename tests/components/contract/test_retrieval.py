@@ -200,6 +200,17 @@ def test_what_may_be_shown_can_be_given(dataset):
     assert not found.scores[:, ~allowed].any()
 
 
+def test_what_comes_again_has_its_place_and_takes_none(dataset):
+    retriever = make_retriever(dataset, {"transitions": [[0, 3, 2, 1, 0]] * 5}, **silent(transitions=3))
+    requests = make_requests([100.0], [[(0, 9.0), (1, 1.0)]])
+    allowed = np.array([[False, True, True, True, False]])
+    found = retriever.shortlist(requests, no_trends(), allowed)
+    assert found.page.tolist() == [1, 2, 3]
+    # Page 1, opened before, is first; so is page 2, as without it. Scores are measured against page 2.
+    assert found.ranks[SOURCES.index("transitions")].tolist() == [0, 0, 1]
+    assert found.best[SOURCES.index("transitions"), 0] == found.said[SOURCES.index("transitions"), 1]
+
+
 def test_source_is_the_one_that_ranks_a_page_highest(dataset):
     lists = {
         "transitions": [[0, 3, 2, 0, 0]] * 5,

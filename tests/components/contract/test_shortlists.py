@@ -46,6 +46,9 @@ def make(seed, pages, batch, **chosen):
     trends = {t.name: draw.integers(0, 4, (batch, pages)).astype(np.float32) for t in TRENDS}
     trends["trend_7d"] = draw.random((batch, pages)).astype(np.float32)
     allowed = draw.random((batch, pages)) < draw.choice([0.1, 0.7, 1.0])
+    # Of pages that were opened before, none, some or all come again.
+    again = draw.random(len(requests.seen_page)) < draw.choice([0.0, 0.5, 1.0])
+    allowed[requests.seen_row[~again], requests.seen_page[~again]] = False
     wanted = draw.integers(0, [[batch], [pages]], (2, int(draw.integers(0, 4))))
     return retriever, requests, trends, allowed, tuple(wanted)
 
@@ -76,6 +79,28 @@ def assert_same(retriever, requests, trends, allowed, wanted):
 def test_compiled_and_plain_are_equal_to_the_bit(seed, pages, batch, quota, size, history, steps, without):
     chosen = {"quota": quota, "shortlist": size, "history_size": history, "transition_steps": steps}
     assert_same(*make(seed, pages, batch, quotas={without: 0}, **chosen))
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**32),
+    pages=st.integers(1, 70),
+    batch=st.integers(1, 4),
+    quota=st.integers(1, 40),
+    size=st.integers(1, 80),
+)
+def test_what_comes_again_changes_nothing_for_others(seed, pages, batch, quota, size):
+    retriever, requests, trends, allowed, wanted = make(seed, pages, batch, quota=quota, shortlist=size)
+    whole = assert_same(retriever, requests, trends, allowed, wanted)
+    again = np.zeros(allowed.shape, bool)
+    again[requests.seen_row, requests.seen_page] = allowed[requests.seen_row, requests.seen_page]
+    others = assert_same(retriever, requests, trends, allowed & ~again, wanted)
+    np.testing.assert_array_equal(whole.best, others.best)
+    kept = ~again[whole.row, whole.page]
+    for name in ("row", "page", "source", "fused"):
+        np.testing.assert_array_equal(getattr(whole, name)[kept], getattr(others, name), err_msg=name)
+    for name in ("ranks", "said"):
+        np.testing.assert_array_equal(getattr(whole, name)[:, kept], getattr(others, name), err_msg=name)
 
 
 @settings(deadline=None, max_examples=60)
