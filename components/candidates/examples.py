@@ -16,7 +16,7 @@ from components.candidates.outcomes import outcomes, unknown
 from components.contract import columns as c
 from components.contract.dataset import Dataset
 from components.contract.errors import DataError
-from components.contract.examples import OUTCOMES, Examples
+from components.contract.examples import HISTORY_COLUMNS, OUTCOMES, Examples
 from components.contract.features import FeatureBuilder
 from components.contract.requests import Requests, requests_of_stage
 from components.contract.retrieval import SOURCES, RetrievalSettings, load_retriever, top
@@ -162,6 +162,23 @@ def _each_source(shortlist: Shortlist, part: Requests, pages: int) -> dict[str, 
     }
 
 
+def strictly_before(requests: Requests) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Pages and times of the histories without what was opened in the request's own moment, (B, L).
+
+    Of pages opened in one moment the log does not say which came first, and the server, which is asked
+    before a page is opened, never knows of another one then.
+    """
+    page, opened = requests.history_page, requests.history_time
+    width = page.shape[1]
+    together = (opened >= requests.time[:, None]).sum(axis=1)
+    at = np.arange(width) + together[:, None]
+    there, at = at < width, np.minimum(at, width - 1)
+    return (
+        np.where(there, np.take_along_axis(page, at, axis=1), np.int32(-1)),
+        np.where(there, np.take_along_axis(opened, at, axis=1), np.nan),
+    )
+
+
 def _request_table(requests: Requests, first_seen: NDArray[np.float64]) -> pl.DataFrame:
     age = (requests.time - first_seen) / DAY
     return pl.DataFrame(
@@ -173,5 +190,6 @@ def _request_table(requests: Requests, first_seen: NDArray[np.float64]) -> pl.Da
             "shift": requests.attributes["shift"],
             "history_count": requests.history_count,
             "page_age_days": np.where(age > 0, age, np.nan),
+            **dict(zip(HISTORY_COLUMNS, strictly_before(requests), strict=True)),
         }
     ).with_columns(pl.col("page_age_days").fill_nan(None))

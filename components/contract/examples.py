@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from components.contract.errors import DataError
 from components.contract.features import CATEGORICAL, NUMERIC
 from components.contract.files import atomic_folder
+from components.contract.history import History
 from components.contract.ragged import gather
 
 # Columns of the requests: what came of the page that was opened, 0 to 1; NaN where unknown.
 OUTCOMES = ("completion", "dwell")
+# The pages before the request, latest first, as in ``Requests``; examples of earlier versions lack them.
+HISTORY_COLUMNS = ("history_page", "history_time")
 _ARRAYS = (
     "numeric",
     "categorical",
@@ -40,8 +43,8 @@ class Examples:
     ----------
     requests : polars.DataFrame
         B rows in time order: associate_id, time (epoch seconds), target (page row), role, shift,
-        history_count, page_age_days (of the target; null where nobody had opened it), and
-        ``OUTCOMES`` of the target.
+        history_count, page_age_days (of the target; null where nobody had opened it),
+        ``OUTCOMES`` of the target, and ``HISTORY_COLUMNS``.
     numeric : array of float32, shape (N, len(NUMERIC))
     categorical : array of int32, shape (N, len(CATEGORICAL))
     row, page : arrays of int32, shape (N,)
@@ -81,6 +84,16 @@ class Examples:
     def offsets(self) -> NDArray[np.int64]:
         """Where each request's candidates begin and end, shape (B + 1,)."""
         return np.searchsorted(self.row, np.arange(len(self) + 1))
+
+    @property
+    def history(self) -> History:
+        """What the candidates' requests know of earlier pages; of no page where it was not kept."""
+        time = self.requests["time"].to_numpy()
+        if not set(HISTORY_COLUMNS) <= set(self.requests.columns):
+            nothing = np.empty((len(self), 0))
+            return History(np.asarray(self.row), nothing.astype(np.int32), nothing, time)
+        page, opened = (self.requests[name].to_numpy() for name in HISTORY_COLUMNS)
+        return History(np.asarray(self.row), page, opened, time)
 
     def take(self, requests: NDArray[np.integer[Any]]) -> Examples:
         """Give the examples of these requests, in this order."""

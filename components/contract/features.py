@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from components.contract.dataset import Dataset
 from components.contract.encoding import Codes, encode
 from components.contract.fusion import rank_features
+from components.contract.history import History
 from components.contract.labels import LABELS, Labels
 from components.contract.page_rates import RATES, PageRates
 from components.contract.requests import Requests
@@ -77,6 +78,8 @@ CATEGORICAL = (
     "last_topic",
     "first_source",
 )
+# Where the candidate itself stands among them.
+PAGE = CATEGORICAL.index("page_id")
 # Where the features that are computed together stand.
 _AT = {name: column for column, name in enumerate(NUMERIC)}
 _SCORE_ROWS = slice(0, len(SCORES))
@@ -108,10 +111,13 @@ class Features:
         Stored feature by feature (Fortran order).
     categorical : array of int32, shape (N, len(CATEGORICAL))
         Positions in ``FeatureBuilder.values``; 0 where unknown.
+    history : History
+        What the candidates' requests know of earlier pages.
     """
 
     numeric: NDArray[np.float32]
     categorical: NDArray[np.int32]
+    history: History
 
 
 class FeatureBuilder:
@@ -182,7 +188,8 @@ class FeatureBuilder:
         self._page_features(found, page, requests.time[row], first_opened)
         self._pair_features(found, requests, row, page)
         found[_REQUEST_ROWS] = self._request_features(requests)[:, row]
-        return Features(found.T, self._categories(requests, shortlist))
+        history = History(row, requests.history_page, requests.history_time, requests.time)
+        return Features(found.T, self._categories(requests, shortlist), history)
 
     def text(self, categorical: NDArray[np.int32]) -> NDArray[np.str_]:
         """The categorical features as the ranker's SavedModel takes them, (N, len(CATEGORICAL))."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from components.contract import columns as c
 from components.contract.dataset import (
@@ -18,10 +20,10 @@ from components.contract.dataset import (
     Dataset,
 )
 from components.contract.eligibility import Eligibility
-from components.contract.examples import Examples
+from components.contract.examples import HISTORY_COLUMNS, Examples
 from components.contract.features import CATEGORICAL, NUMERIC
 from components.contract.query_tower import QueryTower, Vocabulary
-from components.contract.requests import Requests
+from components.contract.requests import HISTORY, Requests
 from components.contract.retrieval import PATHS, SOURCES, RetrievalSettings, Retriever
 from components.contract.sources import Neighbours, Vectors
 
@@ -234,7 +236,7 @@ def toy_examples(
             "dwell": np.full(requests, np.nan, np.float32),
         }
     )
-    return Examples(
+    found = Examples(
         requests=table,
         numeric=numeric,
         categorical=codes,
@@ -248,6 +250,58 @@ def toy_examples(
         values=values,
         sources=SOURCES,
     )
+    return with_history(found, np.empty((requests, 0), np.int32))
+
+
+def with_history(examples: Examples, page: NDArray[np.int32]) -> Examples:
+    """The same, whose requests know of earlier pages, (B, n), -1 for none; one was opened every hour."""
+    before = np.full((len(page), HISTORY), -1, np.int32)
+    before[:, : page.shape[1]] = page
+    hours = np.where(before >= 0, np.arange(1, HISTORY + 1), np.nan)
+    opened = examples.requests[c.TIME].to_numpy()[:, None] - HOUR * hours
+    columns = [pl.Series(name, one) for name, one in zip(HISTORY_COLUMNS, (before, opened), strict=True)]
+    return replace(examples, requests=examples.requests.with_columns(columns))
+
+
+def with_random_history(examples: Examples, pages: int, seed: int = 0) -> Examples:
+    """The same, with histories of up to ``pages`` pages each."""
+    draw = np.random.default_rng(seed)
+    catalogue = len(examples.values["page_id"]) - 1
+    page = draw.integers(0, catalogue, (len(examples), pages)).astype(np.int32)
+    length = draw.integers(0, pages + 1, (len(examples), 1))
+    return with_history(examples, np.where(np.arange(pages) < length, page, np.int32(-1)))
+
+
+def shaken(trained: Any, seed: int = 0) -> Any:
+    """A trained ranker whose pages' vectors and attention are moved at random, so that histories matter."""
+    draw = np.random.default_rng(seed)
+    for net in trained.members:
+        for variable in (net.embedding, *net.attention.trainable_variables):
+            variable.assign_add(draw.normal(0, 0.5, variable.shape).astype(np.float32))
+    return replace(trained, slope=1.0, intercept=0.0)
+
+
+def continuing_examples(requests: int, seed: int = 0, pages: int = 20, candidates: int = 6) -> Examples:
+    """Shortlists of which the page is opened that continues an older page of the history.
+
+    Each page has one that continues it. Of the six latest pages, the one that is gone on with is the third
+    or an older one, and no other candidate continues any.
+    """
+    draw = np.random.default_rng(seed)
+    follows = np.random.default_rng(99).permutation(pages)
+    history = draw.random((requests, pages)).argsort(axis=1)[:, :6]
+    rows = np.arange(requests)
+    target = follows[history[rows, draw.integers(2, 6, requests)]]
+    order = draw.random((requests, pages))
+    order[rows[:, None], follows[history]] = 2
+    order[rows, target] = -1
+    page = np.sort(order.argsort(axis=1)[:, :candidates], axis=1)
+    toys = toy_examples(requests, candidates, seed, learnable=False, pages=pages)
+    codes = toys.categorical.copy()
+    codes[:, CATEGORICAL.index("page_id")] = page.ravel() + 1
+    label = page == target[:, None]
+    found = replace(toys, page=page.ravel().astype(np.int32), categorical=codes, label=label.ravel())
+    return with_history(found, history.astype(np.int32))
 
 
 @st.composite

@@ -9,6 +9,7 @@ from components.contract import columns as c
 from components.contract.errors import DataError
 from components.contract.examples import Examples
 from components.contract.features import CATEGORICAL, NUMERIC
+from components.contract.requests import HISTORY
 from components.contract.retrieval import SOURCES, RetrievalSettings
 from components.contract.time import DAY
 from tests.support.build import make_dataset, write_sources
@@ -111,6 +112,23 @@ def test_each_sources_ten_best(tmp_path):
     assert found.source_top.shape == (3, len(SOURCES), 10)
     # Before request 2: pages 3 and 4 twice, page 1 (seen) once.
     assert found.source_top[2, POPULARITY].tolist() == [3, 4, *[-1] * 8]
+
+
+def test_histories_hold_what_was_opened_strictly_before(tmp_path):
+    found = build(tmp_path).history
+    assert found.page[:, :2].tolist() == [[3, -1], [3, -1], [1, -1]]
+    assert found.opened[:, 0].tolist() == [2 * DAY, 1 * DAY, 3 * DAY]
+    assert found.page.shape == (3, HISTORY)
+    np.testing.assert_array_equal(np.isnan(found.opened), found.page < 0)
+
+
+def test_pages_opened_in_one_moment_know_nothing_of_each_other(tmp_path):
+    others = [(1, 0, 1.0), (2, 0, 1.0)]
+    visits = [*others, (0, 0, 1.0), (0, 1, 2.0), *((0, page, 3.0, c.HOLDOUT) for page in (2, 3, 4))]
+    found = build(tmp_path, visits=visits)
+    assert found.requests["target"].to_list() == [2, 3, 4]
+    assert found.history.page[:, :3].tolist() == [[1, 0, -1]] * 3
+    assert found.history.opened[:, :2].tolist() == [[2.0, 1.0]] * 3
 
 
 def test_limits_and_seed(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from components.contract.errors import DataError
 from components.contract.examples import Examples
-from tests.support.build import toy_examples
+from tests.support.build import toy_examples, with_random_history
 
 
 def test_save_and_load(tmp_path):
@@ -30,6 +30,31 @@ def test_save_and_load(tmp_path):
         assert getattr(found, name).dtype == getattr(made, name).dtype
     for name, values in made.values.items():
         np.testing.assert_array_equal(found.values[name], values)
+
+
+def test_histories_go_with_their_requests(tmp_path):
+    made = with_random_history(toy_examples(6, 4), 3)
+    made.save(tmp_path / "examples")
+    found = Examples.load(tmp_path / "examples")
+    for one, other in zip(found.history, made.history, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert made.history.page.dtype == np.int32
+    some = made.take(np.array([4, 1]))
+    np.testing.assert_array_equal(some.history.page, made.history.page[[4, 1]])
+    assert some.history.row.tolist() == [0] * 4 + [1] * 4
+    joined = Examples.concatenate([made.take(np.array([3, 5])), made.take(np.array([0, 4]))])
+    np.testing.assert_array_equal(joined.history.opened, made.history.opened[[0, 3, 4, 5]])
+
+
+def test_examples_of_earlier_versions_know_of_no_page(tmp_path):
+    made = toy_examples(6, 4)
+    old = Examples(**{**made.__dict__, "requests": made.requests.drop("history_page", "history_time")})
+    old.save(tmp_path / "examples")
+    found = Examples.load(tmp_path / "examples").history
+    assert found.page.shape == found.opened.shape == (6, 0)
+    assert found.latest(0).page.shape == (6, 0)
+    with pytest.raises(DataError, match="run the candidates step again"):
+        found.latest(1)
 
 
 def test_offsets_also_of_requests_without_candidates():
