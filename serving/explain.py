@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.contract.features import CATEGORICAL, NUMERIC
+from components.contract.history import History
 
 # Each group, and what its features' names are or begin with (up to the dot).
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -40,6 +41,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "requirements": ("mandatory", "prerequisites", "prerequisites_met"),
 }  # fmt: skip
+# The group of the history's pages, which a ranker may look at one by one.
+_HISTORY = "history_path"
 _SMALLEST = 1e-7
 
 
@@ -59,16 +62,18 @@ _CATEGORICAL = {group: columns(CATEGORICAL, group) for group in GROUPS}
 
 
 def contributions(
-    rank: Callable[[NDArray[np.float32], NDArray[np.int32]], NDArray[np.float32]],
+    rank: Callable[[NDArray[np.float32], NDArray[np.int32], History], NDArray[np.float32]],
     numeric: NDArray[np.float32],
     categorical: NDArray[np.int32],
+    history: History,
     shown: NDArray[np.int64],
 ) -> list[dict[str, float]]:
     """How much each group of features adds to the logit of each shown page.
 
     A group's effect is the logit as it is, less the logit with the group's numeric features set to
-    their means over the request's candidates and its categorical ones to "unknown". Above 0 the
-    group speaks for the page, below 0 against it. All of it is scored in one batch.
+    their means over the request's candidates and its categorical ones to "unknown"; without "history_path"
+    no page of the history is known either. Above 0 the group speaks for the page, below 0 against it.
+    All of it is scored in one batch.
 
     This is ablation of one group at a time, and shares its limits: effects do not add up to the
     score, because groups act together; groups that say the same hide each other, each being small
@@ -83,6 +88,8 @@ def contributions(
     numeric : array of float32, shape (n, len(NUMERIC))
         Of one request's candidates.
     categorical : array of int32, shape (n, len(CATEGORICAL))
+    history : History
+        Of the n candidates.
     shown : array of int64, shape (k,)
         Positions of the candidates to explain.
 
@@ -97,10 +104,13 @@ def contributions(
     # Plane 0 is the features as they are.
     numbers = np.repeat(numeric[shown][None], len(GROUPS) + 1, axis=0)
     codes = np.repeat(categorical[shown][None], len(GROUPS) + 1, axis=0)
+    hide = np.zeros((len(GROUPS) + 1, len(shown)), bool)
     for plane, group in enumerate(GROUPS, start=1):
         numbers[plane][:, _NUMERIC[group]] = means[_NUMERIC[group]]
         codes[plane][:, _CATEGORICAL[group]] = 0
-    probability = rank(numbers.reshape(-1, len(NUMERIC)), codes.reshape(-1, len(CATEGORICAL)))
+        hide[plane] = group == _HISTORY
+    past = history.of(np.tile(shown, len(GROUPS) + 1)).hidden(hide.ravel())
+    probability = rank(numbers.reshape(-1, len(NUMERIC)), codes.reshape(-1, len(CATEGORICAL)), past)
     bounded = np.clip(probability.astype(np.float64), _SMALLEST, 1 - _SMALLEST)
     logit = np.log(bounded / (1 - bounded)).reshape(len(GROUPS) + 1, len(shown))
     effects = (logit[0] - logit[1:]).T

@@ -161,6 +161,7 @@ class Items:
             self._ranker,
             scored.features.numeric[shown.part],
             scored.features.categorical[shown.part],
+            scored.features.history.of(shown.part),
             np.asarray(shown.places),
         )
         for item, groups in zip(items, found, strict=True):

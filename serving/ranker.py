@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.contract.errors import ReleaseError, WaymarkError
+from components.contract.history import Latest
 from components.contract.ranking import Ranker
 
 Runtime = Literal["numpy", "tensorflow"]
@@ -70,7 +71,9 @@ class SavedModelRanker(Ranker):
         except (OSError, KeyError) as error:
             raise ReleaseError(f"{path}: no SavedModel with the signature score: {error}") from error
 
-    def probability(self, numeric: NDArray[np.float32], codes: NDArray[np.int32]) -> NDArray[np.float32]:
+    def probability(
+        self, numeric: NDArray[np.float32], codes: NDArray[np.int32], latest: Latest | None = None
+    ) -> NDArray[np.float32]:
         """Probability that each of N candidates is opened.
 
         Parameters
@@ -78,7 +81,12 @@ class SavedModelRanker(Ranker):
         numeric : array of float32, shape (N, len(NUMERIC))
         codes : array of int32, shape (N, len(CATEGORICAL))
             The ranker's own.
+        latest : Latest, optional
+            In the ranker's own codes; needed where it looks at histories.
         """
-        answer = self._score(numeric=self._constant(numeric), codes=self._constant(codes))
+        given = {"numeric": numeric, "codes": codes}
+        if latest is not None:
+            given |= {f"history_{name}": part for name, part in latest._asdict().items()}
+        answer = self._score(**{name: self._constant(part) for name, part in given.items()})
         found: NDArray[np.float32] = answer["score"].numpy()
         return found

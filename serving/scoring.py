@@ -188,7 +188,7 @@ class Scorer:
             with stage("features"):
                 features = self._features(asked.requests, shortlist, opened)
             with stage("ranking"):
-                score = self._ranker(features.numeric, features.categorical)
+                score = self._ranker(features.numeric, features.categorical, features.history)
             self._keep_pace(time.monotonic() - before, len(shortlist.row))
         except Exception as error:
             log.error("ranking failed", **located(error))

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from components.contract.attention import Attention
 from components.contract.encoding import find
-from components.contract.errors import ReleaseError
-from components.contract.features import CATEGORICAL, NUMERIC
+from components.contract.errors import DataError, ReleaseError
+from components.contract.features import CATEGORICAL, NUMERIC, PAGE
 from components.contract.first_layer import FirstLayer
+from components.contract.history import NO_HISTORY, History, Latest
 from components.contract.kernels import library
 
 # Standardised values beyond this are outliers of the training log.
@@ -30,6 +32,11 @@ class _Network:
     The first layer, the sum of the factorisation machine's vectors and the linear part are linear in the
     inputs. So they are columns of one matrix, a code's part is looked up, and that of numbers and codes
     which all candidates share, as what a request says of itself, is computed once.
+
+    Attributes
+    ----------
+    attention : Attention or None
+        To the pages of the history.
     """
 
     def __init__(self, weights: Mapping[str, NDArray[np.float32]]):
@@ -52,9 +59,9 @@ class _Network:
         coded = weights["embedding"][:, : vectors.shape[1]]
         self._number_squares, self._code_squares = (np.square(v).sum(axis=1) for v in (vectors, coded))
         self._share = np.float32(0.5 / (fields + len(self._offsets)))
-        none = np.zeros((fields * inputs + len(self._offsets) * size, 0), np.float32)
-        first = self._layers[0][0] if self._layers else none
-        by_value, by_bin, by_code = np.split(first, [fields, fields * inputs])
+        width = fields * inputs + len(self._offsets) * size
+        first = self._layers[0][0] if self._layers else np.zeros((width, 0), np.float32)
+        by_value, by_bin, by_code, self._by_interest = np.split(first, [fields, fields * inputs, width])
         self._units = first.shape[1]
         # Columns: the first layer, the vectors' sum, the linear part.
         self._of_numbers = np.zeros((inputs, fields, self._units + vectors.shape[1] + 1), np.float32)
@@ -65,15 +72,25 @@ class _Network:
         matrices = by_code.reshape(len(parts), size, self._units)
         hidden = [part @ matrix for part, matrix in zip(parts, matrices, strict=True)]
         self._of_codes = np.concatenate([np.concatenate(hidden), coded, weights["linear"]], axis=1)
-        kernels, squares = library(), (self._number_squares, self._code_squares)
+        self.attention = Attention(weights) if "attention_in" in weights else None
+        if len(self._by_interest) != (2 * size if self.attention else 0):
+            raise ValueError("the first layer has inputs that there are no weights for")
+        # The compiled loop rectifies the first layer, and what the history adds comes before that.
+        kernels = None if self.attention else library()
+        squares = (self._number_squares, self._code_squares)
         self._first = kernels and FirstLayer(
             kernels, weights, self._of_numbers, self._of_codes, squares, self._units, float(self._share), CLIP
         )
 
-    def __call__(self, numeric: NDArray[np.float32], codes: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Logits, (N,)."""
+    def __call__(
+        self, numeric: NDArray[np.float32], codes: NDArray[np.int32], latest: Latest | None = None
+    ) -> NDArray[np.float32]:
+        """Logits, (N,); ``latest`` is needed where there is attention."""
         number, row = np.ascontiguousarray(numeric.T), codes.T + self._offsets[:, None]
-        hidden, logits = self._first(number, row) if self._first else self._linear(number, row)
+        if self._first:
+            hidden, logits = self._first(number, row)
+        else:
+            hidden, logits = self._linear(number, row, self._interest(row[PAGE], latest))
         if self._cross:
             logits += self._crossed(number, row)
         if self._layers:
@@ -84,10 +101,19 @@ class _Network:
             logits += (hidden @ self._w["output"])[:, 0]
         return logits
 
+    def _interest(self, candidate: NDArray[np.int64], latest: Latest | None) -> NDArray[np.float32] | None:
+        """What the history adds to the first layer of each candidate, (N, units)."""
+        if self.attention is None:
+            return None
+        assert latest is not None
+        table = self._w["embedding"]
+        vectors = table[latest.page + self._offsets[PAGE]]
+        return self.attention(latest, vectors, table[candidate]) @ self._by_interest
+
     def _linear(
-        self, number: NDArray[np.float32], row: NDArray[np.int64]
+        self, number: NDArray[np.float32], row: NDArray[np.int64], more: NDArray[np.float32] | None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """What :class:`FirstLayer` gives, without compiled loops."""
+        """What :class:`FirstLayer` gives, without compiled loops; ``more`` is added before it rectifies."""
         fixed, same = (number == number[:, :1]).all(axis=1), (row == row[:, :1]).all(axis=1)
         sums, squares = self._sums(number[~fixed], ~fixed, row[~same])
         shared, shared_squares = self._sums(number[fixed, :1], fixed, row[same, :1])
@@ -97,7 +123,10 @@ class _Network:
         logits = linear[:, 0] + self._w["bias"]
         logits += self._share * (np.square(vectors).sum(axis=1) - squares)
         if self._layers:
-            first = np.maximum(first + self._layers[0][1], 0)
+            first = first + self._layers[0][1]
+            if more is not None:
+                first += more
+            np.maximum(first, 0, out=first)
         return first, logits
 
     def _sums(
@@ -140,6 +169,11 @@ class Ranker:
     path : Path or str
         Folder with ``weights.npz`` and ``features.json``.
 
+    Attributes
+    ----------
+    history_pages : int
+        Latest pages of a history that it looks at; 0: none.
+
     Raises
     ------
     ReleaseError
@@ -166,6 +200,8 @@ class Ranker:
                 _Network({name.split(".")[1]: v for name, v in parts.items() if name.startswith(f"{n}.")})
                 for n in members
             ]
+            pages = (net.attention.pages for net in self._members if net.attention)
+            self.history_pages = max(pages, default=0)
         except (KeyError, ValueError) as error:
             raise ReleaseError(f"{path}: weights.npz is incomplete ({error}); train it again") from error
 
@@ -183,23 +219,39 @@ class Ranker:
         known = self._values[column]
         return np.maximum(find(known, text, np.argsort(known)), 0).astype(np.int32)
 
-    def __call__(self, numeric: NDArray[np.float32], categorical: NDArray[np.str_]) -> NDArray[np.float32]:
+    def __call__(
+        self, numeric: NDArray[np.float32], categorical: NDArray[np.str_], latest: Latest | None = None
+    ) -> NDArray[np.float32]:
         """Probability that each of N candidates is opened.
 
         Parameters
         ----------
         numeric : array of float32, shape (N, len(NUMERIC))
         categorical : array of str, shape (N, len(CATEGORICAL))
+        latest : Latest, optional
+            Of texts; needed where the ranker looks at histories.
+
+        Raises
+        ------
+        DataError
+            It does, and none are given.
         """
         codes = [self._codes(column, categorical[:, column]) for column in range(len(CATEGORICAL))]
-        return self.probability(numeric, np.stack(codes, axis=1))
+        if latest is not None:
+            latest = latest._replace(page=self._codes(PAGE, latest.page))
+        elif self.history_pages:
+            raise DataError(f"the ranker looks at the latest {self.history_pages} pages, and none are given")
+        return self.probability(numeric, np.stack(codes, axis=1), latest)
 
-    def probability(self, numeric: NDArray[np.float32], codes: NDArray[np.int32]) -> NDArray[np.float32]:
+    def probability(
+        self, numeric: NDArray[np.float32], codes: NDArray[np.int32], latest: Latest | None = None
+    ) -> NDArray[np.float32]:
         """The same from the ranker's own codes, in bounded memory."""
         found = np.empty(len(numeric), np.float32)
         for start in range(0, len(numeric), _ROWS):
             part = slice(start, start + _ROWS)
-            logits = sum(net(numeric[part], codes[part]) for net in self._members) / len(self._members)
+            own = None if latest is None else latest.of(part)
+            logits = sum(net(numeric[part], codes[part], own) for net in self._members) / len(self._members)
             found[part] = 1 / (1 + np.exp(-(self._slope * logits + self._intercept)))
         return found
 
@@ -208,16 +260,32 @@ class BoundRanker:
     """A ranker that takes a catalogue's own codes; made by :meth:`Ranker.bind`."""
 
     def __init__(self, ranker: Ranker, tables: list[NDArray[np.int32]]):
-        self._ranker = ranker
+        self._ranker, self._pages = ranker, tables[PAGE]
         self._codes = np.concatenate(tables)
         self._start = np.cumsum([0, *(len(table) for table in tables[:-1])])
 
-    def __call__(self, numeric: NDArray[np.float32], categorical: NDArray[np.int32]) -> NDArray[np.float32]:
+    def __call__(
+        self,
+        numeric: NDArray[np.float32],
+        categorical: NDArray[np.int32],
+        history: History = NO_HISTORY,
+    ) -> NDArray[np.float32]:
         """Probability that each of N candidates is opened.
 
         Parameters
         ----------
         numeric : array of float32, shape (N, len(NUMERIC))
         categorical : array of int32, shape (N, len(CATEGORICAL))
+        history : History
+            Needed where the ranker looks at histories.
+
+        Raises
+        ------
+        DataError
+            It does, and the histories hold fewer pages than it looks at.
         """
-        return self._ranker.probability(numeric, self._codes[categorical + self._start])
+        latest = None
+        if self._ranker.history_pages:
+            known = history.latest(self._ranker.history_pages)
+            latest = known._replace(page=self._pages[known.page])
+        return self._ranker.probability(numeric, self._codes[categorical + self._start], latest)

@@ -76,7 +76,7 @@ def load_ablations(ranker: Path | str) -> dict[str, Ranker]:
 
 def ranker_scores(ranker: Ranker, examples: Examples) -> NDArray[np.float32]:
     """Probabilities of all candidates, shape (N,)."""
-    return ranker.bind(examples.values)(examples.numeric, examples.categorical)
+    return ranker.bind(examples.values)(examples.numeric, examples.categorical, examples.history)
 
 
 def evaluate(

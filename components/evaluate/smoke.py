@@ -74,7 +74,7 @@ def run(
         started = time.perf_counter()
         shortlist = retriever.shortlist(one, counters.at(one))
         made = features(one, shortlist, counters.first_opened)
-        score = rank(made.numeric, made.categorical)
+        score = rank(made.numeric, made.categorical, made.history)
         seconds.append(time.perf_counter() - started)
         sizes.append(len(score))
         if not np.all((score >= 0) & (score <= 1)):

@@ -12,12 +12,13 @@ from components.contract import columns as c
 from components.contract.examples import Examples
 from components.contract.features import CATEGORICAL, NUMERIC
 from components.contract.fusion import first_source, rank_features
+from components.contract.history import History
 from components.evaluate import metrics as m
 
 K = 10
 # Requests that are ranked anew without each source: an interval of a paired difference is narrow.
 _MOST = 1000
-Score = Callable[[NDArray[np.float32], NDArray[np.int32]], NDArray[np.float32]]
+Score = Callable[[NDArray[np.float32], NDArray[np.int32], History], NDArray[np.float32]]
 
 
 def overlap(source_top: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -124,17 +125,18 @@ def additions(examples: Examples, score: Score, pages: int) -> dict[str, dict[st
     part = examples.take(spread)
     associate = part.requests[c.ASSOCIATE_ID].to_numpy().astype(np.str_)
     row, label, n = np.asarray(part.row), np.asarray(part.label), len(part)
+    history = part.history
 
     def gain(
         scores: NDArray[np.float32], kept: NDArray[np.bool_] | slice = slice(None)
     ) -> NDArray[np.float64]:
         return m.ndcg(*m.positions(scores[kept], row[kept], label[kept], n, max(pages, K)), K)
 
-    whole = gain(score(np.asarray(part.numeric), np.asarray(part.categorical)))
+    whole = gain(score(np.asarray(part.numeric), np.asarray(part.categorical), history))
     without, found = Without(part), {}
     for place, name in enumerate(part.sources):
         numeric, categorical, kept = without.source(place)
-        left = gain(score(numeric, categorical), kept)
+        left = gain(score(numeric, categorical, history), kept)
         found[name] = {
             "unique_hits": int(unique[place]),
             "requests": n,

@@ -4,6 +4,7 @@ Guo et al., "DeepFM: A Factorization-Machine based Neural Network for CTR Predic
 A numeric feature's embedding is a vector times its standardised value, as in Rendle's FM. The deep network
 also reads numbers piecewise: each of a feature's bins holds how much of the bin lies below the value, 0
 to 1 (Gorishniy et al., "On Embeddings for Numerical Features in Tabular Deep Learning", NeurIPS 2022).
+It may read the history's pages too, as a candidate attends to them (:mod:`components.ranker.attention`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.contract.examples import OUTCOMES
+from components.contract.features import PAGE
+from components.contract.history import Latest
 from components.contract.ranking import CLIP
 from components.contract.tf import tf
+from components.ranker.attention import Attention
 from components.ranker.settings import RankerSettings
 
 # Places of the shown list that are told apart; lower ones count as the last of these.
@@ -60,6 +64,11 @@ class DeepFM(tf.Module):
         Ascending borders of each numeric feature's bins; see :func:`bin_edges`.
     settings : RankerSettings
     seed : int
+
+    Attributes
+    ----------
+    history_pages : int
+        Latest pages of a history that candidates attend to; 0: none.
     """
 
     def __init__(
@@ -95,6 +104,8 @@ class DeepFM(tf.Module):
         self.bias = tf.Variable(0.0, name="bias")
         self.layers: list[tuple[Any, Any]] = []
         whole = width = numeric * (1 + bins) + fields * k
+        self.history_pages = settings.history_pages if settings.use_deep else 0
+        width += 2 * k if self.history_pages else 0
         for depth, units in enumerate(settings.hidden if settings.use_deep else ()):
             weights = normal((width, units), float(np.sqrt(2 / width)), f"dense_{depth}")
             self.layers.append((weights, tf.Variable(tf.zeros(units), name=f"dense_bias_{depth}")))
@@ -122,20 +133,25 @@ class DeepFM(tf.Module):
         self.position = (
             tf.Variable(tf.zeros(POSITIONS + 1), name="position") if settings.use_position else None
         )
+        # Last, so that without it all other weights are drawn as ever.
+        pages, units = self.history_pages, settings.attention_units
+        self.attention = Attention(k, pages, units, draw) if pages else None
 
-    def __call__(self, numeric: Any, codes: Any) -> Any:
+    def __call__(self, numeric: Any, codes: Any, latest: Latest | None = None) -> Any:
         """Logits of N candidates by the stated rule: the view's, and the shares of the heads', summed.
 
         Parameters
         ----------
         numeric : float32 tensor, shape (N, F)
         codes : int32 tensor, shape (N, C)
+        latest : Latest, optional
+            Of tensors; needed where candidates attend to the history.
 
         Returns
         -------
         float32 tensor, shape (N,)
         """
-        logits = self.logits(numeric, codes)
+        logits = self.logits(numeric, codes, latest)
         return logits["view"] + sum(self.shares[name] * logits[name] for name in self.heads)
 
     def position_logits(self, position: Any) -> Any:
@@ -150,13 +166,17 @@ class DeepFM(tf.Module):
             return tf.zeros(tf.shape(position))
         return tf.gather(self.position, tf.minimum(position + 1, POSITIONS))
 
-    def logits(self, numeric: Any, codes: Any, step: Any = None) -> dict[str, Any]:
+    def logits(
+        self, numeric: Any, codes: Any, latest: Latest | None = None, step: Any = None
+    ) -> dict[str, Any]:
         """Logits of N candidates to be viewed, and once viewed to be completed and dwelt on.
 
         Parameters
         ----------
         numeric : float32 tensor, shape (N, F)
         codes : int32 tensor, shape (N, C)
+        latest : Latest, optional
+            Of tensors; needed where candidates attend to the history.
         step : int32 scalar tensor, optional
             Given in training: seeds the dropout of this step.
 
@@ -190,6 +210,9 @@ class DeepFM(tf.Module):
             logit += crossed @ self.cross_output
         if self.settings.use_deep:
             hidden = inputs
+            if self.attention is not None:
+                interest = self._interest(latest, embedded[:, PAGE], step)
+                hidden = tf.concat([inputs, interest], axis=1)
             for depth, (weights, bias) in enumerate(self.layers):
                 hidden = tf.nn.relu(hidden @ weights + bias)
                 rate = self.settings.dropout
@@ -201,6 +224,18 @@ class DeepFM(tf.Module):
         for name, matrix in self.heads.items():
             found[name] = (hidden @ matrix)[:, 0] + self.head_bias[name]
         return found
+
+    def _interest(self, latest: Latest | None, candidate: Any, step: Any) -> Any:
+        """What the history, as far as it speaks for each candidate, adds to the inputs, (N, 2 * k)."""
+        assert self.attention is not None
+        assert latest is not None
+        page = latest.page
+        if step is not None:
+            # A hidden page is one that is not known, as in the candidates' codes.
+            rate, layer = self.settings.field_dropout, len(self.layers) + 1
+            page = tf.where(self._keep(tf.shape(page), rate, step, layer), page, 0)
+        vectors = tf.gather(self.embedding, page + self.offsets[PAGE])
+        return self.attention(latest.row, page > 0, latest.age, vectors, candidate)
 
     def _keep(self, shape: Any, rate: float, step: Any, layer: int) -> Any:
         seed = tf.stack([tf.constant((self._seed * 1000 + layer) % 2**31, tf.int32), step])
@@ -228,6 +263,8 @@ class DeepFM(tf.Module):
             parts |= {f"dense_{depth}": matrix, f"dense_bias_{depth}": bias}
         for depth, (reduce, expand, bias) in enumerate(self.cross):
             parts |= {f"cross_in_{depth}": reduce, f"cross_out_{depth}": expand, f"cross_bias_{depth}": bias}
+        if self.attention is not None:
+            parts |= self.attention.weights()
         for name in ("output", "cross_output"):
             if getattr(self, name) is not None:
                 parts[name] = getattr(self, name)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contract.features import CATEGORICAL, NUMERIC
+from components.contract.features import CATEGORICAL, NUMERIC, PAGE
 from components.contract.files import atomic_folder
+from components.contract.history import Latest
 from components.contract.tf import tf
 from components.ranker.training import Trained
 
@@ -21,6 +22,12 @@ class _Exported(tf.Module):
         self.members = trained.members
         self.slope, self.intercept = trained.slope, trained.intercept
         self.tables = [_table(values[name]) for name in CATEGORICAL]
+        pages = self.members[0].history_pages
+        numeric = tf.TensorSpec((None, len(NUMERIC)), tf.float32, name="numeric")
+        codes = tf.TensorSpec((None, len(CATEGORICAL)), tf.int32, name="codes")
+        text = tf.TensorSpec((None, len(CATEGORICAL)), tf.string, name="categorical")
+        self.score = tf.function(self._score, input_signature=[numeric, codes, *_latest(pages, tf.int32)])
+        self.rank = tf.function(self._rank, input_signature=[numeric, text, *_latest(pages, tf.string)])
 
     @tf.function(input_signature=[tf.TensorSpec((None, len(CATEGORICAL)), tf.string, name="categorical")])
     def encode(self, categorical: Any) -> Any:
@@ -29,26 +36,29 @@ class _Exported(tf.Module):
         codes = [table.lookup(column) for table, column in zip(self.tables, columns, strict=True)]
         return {"codes": tf.stack(codes, axis=1)}
 
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec((None, len(NUMERIC)), tf.float32, name="numeric"),
-            tf.TensorSpec((None, len(CATEGORICAL)), tf.int32, name="codes"),
-        ]
-    )
-    def score(self, numeric: Any, codes: Any) -> Any:
+    def _score(self, numeric: Any, codes: Any, *history: Any) -> Any:
         """Probability that each candidate is opened, shape (N,)."""
-        logits = tf.add_n([net(numeric, codes) for net in self.members]) / len(self.members)
+        latest = Latest(*history) if history else None
+        logits = tf.add_n([net(numeric, codes, latest) for net in self.members]) / len(self.members)
         return {"score": tf.sigmoid(self.slope * logits + self.intercept)}
 
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec((None, len(NUMERIC)), tf.float32, name="numeric"),
-            tf.TensorSpec((None, len(CATEGORICAL)), tf.string, name="categorical"),
-        ]
-    )
-    def rank(self, numeric: Any, categorical: Any) -> Any:
-        """Both in one call, for clients that hold text."""
-        return self.score(numeric, self.encode(categorical)["codes"])
+    def _rank(self, numeric: Any, categorical: Any, *history: Any) -> Any:
+        """The same from text, for clients that hold it."""
+        if history:
+            row, page, age = history
+            history = (row, self.tables[PAGE].lookup(page), age)
+        return self._score(numeric, self.encode(categorical)["codes"], *history)
+
+
+def _latest(pages: int, kind: Any) -> list[Any]:
+    """Inputs that hold a ``Latest``, whose pages are of a kind; none where no history is looked at."""
+    if not pages:
+        return []
+    return [
+        tf.TensorSpec((None,), tf.int32, name="history_row"),
+        tf.TensorSpec((None, pages), kind, name="history_page"),
+        tf.TensorSpec((None, pages), tf.float32, name="history_age"),
+    ]
 
 
 def _table(values: NDArray[np.str_]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from components.contract.requests import HISTORY
 from components.contract.settings import StepSettings
 
 
@@ -20,6 +21,15 @@ class RankerSettings(StepSettings):
     cross_layers: int = Field(0, ge=0, description="Layers of a DCN-v2 cross network; 0 for none")
     cross_rank: int = Field(32, ge=1, description="Rank of the cross network's matrices")
     use_deep: bool = Field(True, description="Keep the deep network (off: ablation)")
+    history_pages: int = Field(
+        0,
+        ge=0,
+        le=HISTORY,
+        description="Latest pages of the history that candidates attend to in the deep network; 0: none",
+    )
+    attention_units: int = Field(
+        16, ge=1, description="Width of the network that says how much a page of the history counts"
+    )
     dropout: float = Field(0.2, ge=0, lt=1, description="Share of hidden units left out in training")
     field_dropout: float = Field(
         0.2, ge=0, lt=1, description="Share of categorical values hidden in training"

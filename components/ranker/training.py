@@ -15,6 +15,7 @@ from scipy.special import expit
 from components.contract.errors import DataError
 from components.contract.examples import OUTCOMES, Examples
 from components.contract.features import CATEGORICAL
+from components.contract.history import NO_HISTORY, History, Latest
 from components.contract.ragged import gather
 from components.contract.tf import tf
 from components.ranker.deepfm import DeepFM, bin_edges
@@ -86,35 +87,14 @@ def outcome_loss(logits: Any, outcome: Any) -> Any:
 
 
 class _Batch(NamedTuple):
-    """Candidates of B requests: N rows, and what came of the opened pages, (B, heads)."""
+    """Candidates of B requests: N rows, their latest pages, and what came of the opened, (B, heads)."""
 
     numeric: Any
     codes: Any
-    row: Any
+    latest: Latest
     label: Any
     position: Any
     outcome: Any
-
-
-def _batches(
-    examples: Examples, requests: NDArray[np.int64], size: int, sample: tuple[np.random.Generator, int] | None
-) -> Iterator[_Batch]:
-    offsets = examples.offsets
-    outcome = examples.requests.select(OUTCOMES).to_numpy().astype(np.float32)
-    for start in range(0, len(requests), size):
-        at, row = gather(offsets, requests[start : start + size])
-        if sample is not None:
-            draw, negatives = sample
-            kept = examples.label[at] | (draw.random(len(at)) < negatives / np.bincount(row)[row])
-            at, row = at[kept], row[kept]
-        yield _Batch(
-            examples.numeric[at],
-            examples.categorical[at],
-            row,
-            examples.label[at],
-            examples.position[at].astype(np.int32),
-            outcome[requests[start : start + size]],
-        )
 
 
 class _Trainer:
@@ -132,35 +112,39 @@ class _Trainer:
         scale = np.where(deviation > 1e-6, deviation, 1.0)
         edges = bin_edges(sample, settings.numeric_bins)
         self.learner, self.net = (DeepFM(sizes, mean, scale, edges, settings, seed) for _ in range(2))
+        pages = self.net.history_pages
+        self.latest = examples.history.latest(pages)
         self.optimizer = tf.keras.optimizers.Adam(settings.learning_rate)
         self.order = np.random.default_rng(seed)
         self.steps = 0
         signature = _Batch(
             tf.TensorSpec((None, examples.numeric.shape[1]), tf.float32),
             tf.TensorSpec((None, examples.categorical.shape[1]), tf.int32),
-            tf.TensorSpec((None,), tf.int32),
+            Latest(
+                tf.TensorSpec((None,), tf.int32),
+                tf.TensorSpec((None, pages), tf.int32),
+                tf.TensorSpec((None, pages), tf.float32),
+            ),
             tf.TensorSpec((None,), tf.bool),
             tf.TensorSpec((None,), tf.int32),
             tf.TensorSpec((None, len(OUTCOMES)), tf.float32),
         )
-        self._step = tf.function(self._train, input_signature=[*signature, tf.TensorSpec((), tf.int32)])
-        self._loss = tf.function(self._validate, input_signature=signature)
+        self._step = tf.function(self._train, input_signature=[signature, tf.TensorSpec((), tf.int32)])
+        self._loss = tf.function(self._validate, input_signature=[signature])
 
-    def _train(
-        self, numeric: Any, codes: Any, row: Any, label: Any, position: Any, outcome: Any, step: Any
-    ) -> Any:
-        variables = self.learner.trainable_variables
+    def _train(self, batch: _Batch, step: Any) -> Any:
+        variables, row = self.learner.trainable_variables, batch.latest.row
         with tf.GradientTape() as tape:
-            found = self.learner.logits(numeric, codes, step)
-            logits = found["view"] + self.learner.position_logits(position)
-            loss = listwise_loss(logits, row, label)
+            found = self.learner.logits(batch.numeric, batch.codes, batch.latest, step)
+            logits = found["view"] + self.learner.position_logits(batch.position)
+            loss = listwise_loss(logits, row, batch.label)
             total = loss
             if self.settings.pointwise_weight:
-                total += self.settings.pointwise_weight * pointwise_loss(logits, row, label)
+                total += self.settings.pointwise_weight * pointwise_loss(logits, row, batch.label)
             for place, name in enumerate(OUTCOMES):
                 if name in found:
-                    opened = tf.boolean_mask(found[name], label)
-                    total += self.settings.head_weight * outcome_loss(opened, outcome[:, place])
+                    opened = tf.boolean_mask(found[name], batch.label)
+                    total += self.settings.head_weight * outcome_loss(opened, batch.outcome[:, place])
             total += self.settings.l2 * tf.add_n([tf.nn.l2_loss(v) for v in self.learner.decayed])
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(total, variables)]
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
@@ -169,25 +153,45 @@ class _Trainer:
             mean.assign(keep * mean + (1 - keep) * variable)
         return loss
 
-    def _validate(self, numeric: Any, codes: Any, row: Any, label: Any, position: Any, outcome: Any) -> Any:
+    def _validate(self, batch: _Batch) -> Any:
         # What was opened then depended on places too, so without them the most biased epoch would look best.
-        return listwise_loss(self.net(numeric, codes) + self.net.position_logits(position), row, label)
+        logits = self.net(batch.numeric, batch.codes, batch.latest) + self.net.position_logits(batch.position)
+        return listwise_loss(logits, batch.latest.row, batch.label)
+
+    def _batches(
+        self, requests: NDArray[np.int64], sample: tuple[np.random.Generator, int] | None
+    ) -> Iterator[_Batch]:
+        examples, latest, size = self.examples, self.latest, self.settings.batch_requests
+        offsets = examples.offsets
+        outcome = examples.requests.select(OUTCOMES).to_numpy().astype(np.float32)
+        for start in range(0, len(requests), size):
+            chosen = requests[start : start + size]
+            at, row = gather(offsets, chosen)
+            if sample is not None:
+                draw, negatives = sample
+                kept = examples.label[at] | (draw.random(len(at)) < negatives / np.bincount(row)[row])
+                at, row = at[kept], row[kept]
+            yield _Batch(
+                examples.numeric[at],
+                examples.categorical[at],
+                Latest(row, latest.page[chosen], latest.age[chosen]),
+                examples.label[at],
+                examples.position[at].astype(np.int32),
+                outcome[chosen],
+            )
 
     def epoch(self, requests: NDArray[np.int64]) -> float:
         """One pass in a new order; the mean listwise loss."""
         losses = []
         order, sample = self.order.permutation(requests), (self.order, self.settings.negatives)
-        for batch in _batches(self.examples, order, self.settings.batch_requests, sample):
+        for batch in self._batches(order, sample):
             self.steps += 1
-            losses.append(self._step(*batch, self.steps))
+            losses.append(self._step(batch, self.steps))
         return float(np.mean(losses))
 
     def loss(self, requests: NDArray[np.int64]) -> float:
         """Mean listwise loss without training."""
-        found = [
-            (float(self._loss(*batch)), batch.row[-1] + 1)
-            for batch in _batches(self.examples, requests, self.settings.batch_requests, None)
-        ]
+        found = [(float(self._loss(batch)), len(batch.outcome)) for batch in self._batches(requests, None)]
         return float(np.average([f[0] for f in found], weights=[f[1] for f in found]))
 
 
@@ -213,7 +217,8 @@ def train(
     Raises
     ------
     DataError
-        No request's shortlist holds the page that was opened.
+        No request's shortlist holds the page that was opened; or candidates are to attend to
+        histories, and the examples hold none.
     """
     tf.keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
@@ -244,14 +249,15 @@ def train(
         variable.assign(value)
     at = np.isin(examples.row, late)
     numeric, codes, label = examples.numeric[at], examples.categorical[at], examples.label[at]
-    logits = score([trainer.net], numeric, codes)
+    history = examples.history.of(at)
+    logits = score([trainer.net], numeric, codes, history)
     slope, intercept = platt(logits, label)
     members = [trainer.net]
     if settings.refit:
         members = [_refit(examples, answered, settings, epochs, n) for n in range(settings.members)]
         # The listwise loss leaves the level of the logits free, so each training ends at another; and
         # these requests are in the refit, so only the share of opened pages is taken from them.
-        intercept = level(score(members, numeric, codes), slope, float(label.mean()))
+        intercept = level(score(members, numeric, codes, history), slope, float(label.mean()))
     figures = {"epochs": epochs, "validation_loss": best, "requests": len(answered)}
     return Trained(members, slope, intercept, figures)
 
@@ -266,13 +272,25 @@ def _refit(
 
 
 def score(
-    members: list[DeepFM], numeric: NDArray[np.float32], codes: NDArray[np.int32]
+    members: list[DeepFM],
+    numeric: NDArray[np.float32],
+    codes: NDArray[np.int32],
+    history: History = NO_HISTORY,
 ) -> NDArray[np.float32]:
-    """Mean logits of the members over N candidates, in bounded memory."""
+    """Mean logits of the members over N candidates, in bounded memory.
+
+    Raises
+    ------
+    DataError
+        Candidates attend to histories, and none are given.
+    """
     found = np.zeros(len(numeric), np.float32)
-    for start in range(0, len(numeric), _SCORING_ROWS):
-        part = slice(start, start + _SCORING_ROWS)
-        found[part] = sum(net(numeric[part], codes[part]).numpy() for net in members) / len(members)
+    pages = members[0].history_pages
+    latest, size = history.latest(pages), _SCORING_ROWS // max(pages, 1)
+    for start in range(0, len(numeric), size):
+        part = slice(start, start + size)
+        logits = sum(net(numeric[part], codes[part], latest.of(part)).numpy() for net in members)
+        found[part] = logits / len(members)
     return found
 
 

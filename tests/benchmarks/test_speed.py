@@ -91,7 +91,7 @@ def test_one_request_against_the_ranker_alone(asked, capsys):
     assert features is not None
     ranker = Ranker(engine.release.ranker).bind(FeatureBuilder(Dataset.load(engine.release.root)).values)
     whole = best_of(lambda: engine.recommend([instance]), 200)
-    alone = best_of(lambda: ranker(features.numeric, features.categorical), 200)
+    alone = best_of(lambda: ranker(features.numeric, features.categorical, features.history), 200)
     report(
         capsys,
         f"one request, {len(features.numeric)} candidates of {engine.pages} pages: {1e3 * whole:.2f} ms, "

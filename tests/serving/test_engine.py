@@ -8,14 +8,20 @@ import pytest
 from components.candidates.examples import CandidateSettings, make_examples
 from components.contract import columns as c
 from components.contract.dataset import Dataset
+from components.contract.examples import Examples
 from components.contract.features import NUMERIC
 from components.contract.ranking import Ranker
 from components.contract.release import load
 from components.contract.retrieval import SOURCE_STEPS, RetrievalSettings
+from components.evaluate.evaluation import ranker_scores
+from components.ranker.export import save
+from components.ranker.settings import RankerSettings
+from components.ranker.training import train
 from serving.engine import Engine
 from serving.payloads import Context, Instance
 from serving.rules.rules import Rules, parse_rules
 from serving.scoring import BLENDED, TREND, Budget
+from tests.support.build import shaken
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +29,18 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def engine(small_release):
     return Engine(load(small_release))
+
+
+@pytest.fixture(scope="module")
+def attentive(small_run, small_release, tmp_path_factory):
+    """The release with another ranker, which looks at histories: an engine of it, and the ranker."""
+    examples = Examples.load(small_run / "work" / "training")
+    settings = RankerSettings(epochs=1, refit=False, history_pages=10)
+    path = tmp_path_factory.mktemp("attentive") / "ranker"
+    save(shaken(train(examples, settings)), examples.values, path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("serving.engine.load_ranker", lambda *_: Ranker(path))
+        return Engine(load(small_release)), Ranker(path)
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +126,10 @@ def test_a_batch_equals_its_parts(engine):
         )
 
 
-def test_scores_equal_the_offline_path(small_release, engine, dataset):
-    """The candidates step on a log in which everybody opens one more page, against the engine."""
-    release = load(small_release)
-    time = engine.last_event + 60
+@pytest.fixture(scope="module")
+def following(small_release, engine, dataset):
+    """What the candidates step makes of a log in which everybody opens one more page, a minute after it."""
+    release, time = load(small_release), engine.last_event + 60
     log = dataset.interactions
     next_pages = (
         log.group_by(c.ASSOCIATE)
@@ -127,10 +145,16 @@ def test_scores_equal_the_offline_path(small_release, engine, dataset):
     )
     longer = dataclasses.replace(dataset, interactions=pl.concat([log, next_pages]).sort(c.ASSOCIATE, c.TIME))
     folders = {name: release.part(name) for name in SOURCE_STEPS}
-    examples = make_examples(
+    return make_examples(
         longer, c.EVERYTHING, folders, RetrievalSettings(history_decay=0.7), CandidateSettings()
     )
-    offline = Ranker(release.ranker).bind(examples.values)(examples.numeric, examples.categorical)
+
+
+@pytest.mark.parametrize("histories", [False, True])
+def test_scores_equal_the_offline_path(small_release, engine, attentive, following, histories):
+    engine, ranker = attentive if histories else (engine, Ranker(load(small_release).ranker))
+    time, examples = engine.last_event + 60, following
+    offline = ranker_scores(ranker, examples)
     asked = examples.requests[c.ASSOCIATE_ID].to_list()
     assert len(asked) > 100
     # The offline path knows no rules, which would show mandatory pages again until they are completed.
@@ -142,6 +166,28 @@ def test_scores_equal_the_offline_path(small_release, engine, dataset):
     np.testing.assert_array_equal(examples.row, scored.row)
     np.testing.assert_array_equal(examples.page, scored.page)
     np.testing.assert_allclose(offline, scored.score, atol=1e-5)
+    past, known = scored.features.history.latest(10), examples.history.latest(10)
+    np.testing.assert_array_equal(past.page, known.page)
+    np.testing.assert_allclose(past.age, known.age, rtol=1e-6)
+    if histories:
+        assert (known.page > 0).any(axis=1).mean() > 0.9
+        unknown = ranker_scores(ranker, dataclasses.replace(examples, requests=blank(examples.requests)))
+        assert np.abs(unknown - offline).max() > 1e-3
+
+
+def blank(requests):
+    """The requests without the pages of their histories."""
+    page = np.full_like(requests["history_page"].to_numpy(), -1)
+    return requests.with_columns(pl.Series("history_page", page))
+
+
+def test_what_the_history_says_is_explained(attentive):
+    engine, _ = attentive
+    answer = ask(engine, at_ease(engine), explain=True)
+    assert answer["fallback"] is None
+    assert any(abs(item["contributions"]["history_path"]) > 0.01 for item in answer["items"])
+    # A history of nothing is one too.
+    assert ask(engine, "nobody")["fallback"] == "cold_start"
 
 
 def test_the_releases_settings_are_used(engine):

@@ -18,7 +18,7 @@ from serving.payloads import Context, Instance
 from serving.ranker import SavedModelRanker, load_ranker
 from serving.service import Service
 from serving.settings import ServingSettings, read_settings
-from tests.support.build import toy_examples
+from tests.support.build import shaken, toy_examples, with_random_history
 
 SETTINGS = {"dimensions": 4, "hidden": [8], "epochs": 4, "members": 2, "learning_rate": 0.05}
 
@@ -42,6 +42,20 @@ def test_both_runtimes_give_the_same_scores(exported):
     assert graph.std() > 1e-4
     one = load_ranker(path, "tensorflow").bind(examples.values)(*(part[:1] for part in given))
     np.testing.assert_allclose(one, plain[:1], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_both_runtimes_look_at_one_history(tmp_path):
+    examples = with_random_history(toy_examples(40, 6), 5)
+    trained = shaken(train(examples, RankerSettings(**SETTINGS, history_pages=4)))
+    save(trained, examples.values, tmp_path / "ranker")
+    given = (examples.numeric, examples.categorical, examples.history)
+    plain, graph = (
+        load_ranker(tmp_path / "ranker", name).bind(examples.values)(*given)
+        for name in ("numpy", "tensorflow")
+    )
+    np.testing.assert_allclose(graph, plain, rtol=1e-5, atol=1e-6)
+    assert graph.std() > 1e-4
 
 
 @pytest.mark.slow

@@ -97,7 +97,7 @@ def measure(
 
     chosen = section(settings, "ranker", RankerSettings).model_copy(update={"refit": False})
     trained = train(early, chosen, on_epoch=told)
-    logits = score(trained.members, late.numeric, late.categorical)
+    logits = score(trained.members, late.numeric, late.categorical, late.history)
     return Measured(
         ndcg=ndcg(logits, late.row, late.label, len(late)),
         loss=lowest,

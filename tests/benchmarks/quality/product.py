@@ -61,7 +61,7 @@ def train_variant(name: str, work: Path, settings: Mapping[str, Any], out: Path)
     trained = train(Examples.load(work / "training" / "examples"), chosen)
     fitted = time.perf_counter()
     holdout = Examples.load(work / "holdout" / "examples")
-    found = score(trained.members, holdout.numeric, holdout.categorical)
+    found = score(trained.members, holdout.numeric, holdout.categorical, holdout.history)
     cost = {
         "seconds": round(fitted - started, 1),
         "scoring_seconds": round(time.perf_counter() - fitted, 1),

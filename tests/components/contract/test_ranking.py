@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from components.contract import ranking
-from components.contract.errors import ReleaseError
-from components.contract.features import CATEGORICAL
+from components.contract.errors import DataError, ReleaseError
+from components.contract.features import CATEGORICAL, PAGE
 from components.contract.ranking import Ranker
 from components.ranker.export import save
 from components.ranker.settings import RankerSettings
 from components.ranker.training import train
-from tests.support.build import toy_examples
+from tests.support.build import shaken, toy_examples, with_random_history
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +23,75 @@ def made(tmp_path_factory):
     settings = RankerSettings(dimensions=4, hidden=(8,), epochs=1, refit=False)
     save(train(examples, settings), examples.values, path)
     return examples, path
+
+
+@pytest.fixture(scope="module")
+def attentive(tmp_path_factory):
+    """Examples with histories and the folder of a ranker that looks at four pages."""
+    examples = with_random_history(toy_examples(30, 5), 6)
+    path = tmp_path_factory.mktemp("attentive") / "ranker"
+    settings = RankerSettings(dimensions=4, hidden=(8,), epochs=1, refit=False, history_pages=4)
+    save(shaken(train(examples, settings)), examples.values, path)
+    return examples, path
+
+
+def test_another_catalogue_names_the_histories_in_its_own_way(attentive):
+    examples, path = attentive
+    loaded, draw = Ranker(path), np.random.default_rng(0)
+    order = draw.permutation(len(examples.values["page_id"]) - 1)
+    moved = {**examples.values, "page_id": np.array(["", *examples.values["page_id"][1:][order]])}
+    place = np.argsort(order).astype(np.int32)
+    codes = examples.categorical.copy()
+    codes[:, PAGE] = place[codes[:, PAGE] - 1] + 1
+    history = examples.history
+    there = history._replace(page=np.where(history.page >= 0, place[history.page], np.int32(-1)))
+    np.testing.assert_allclose(
+        loaded.bind(moved)(examples.numeric, codes, there),
+        loaded.bind(examples.values)(examples.numeric, examples.categorical, history),
+        atol=1e-6,
+    )
+
+
+def test_scoring_histories_in_parts_changes_nothing(attentive, monkeypatch):
+    examples, path = attentive
+    bound, given = Ranker(path).bind(examples.values), (examples.numeric, examples.categorical)
+    whole = bound(*given, examples.history)
+    monkeypatch.setattr(ranking, "_ROWS", 7)
+    np.testing.assert_allclose(bound(*given, examples.history), whole, atol=1e-6)
+    alone = [
+        bound(*(part[n : n + 1] for part in given), examples.history.of(slice(n, n + 1)))[0] for n in range(9)
+    ]
+    np.testing.assert_allclose(alone, whole[:9], atol=1e-6)
+    assert np.abs(bound(*given, examples.history.hidden(np.ones(len(whole), bool))) - whole).max() > 1e-4
+
+
+def test_only_so_many_pages_are_looked_at(attentive):
+    examples, path = attentive
+    bound, given = Ranker(path).bind(examples.values), (examples.numeric, examples.categorical)
+    page = examples.history.page.copy()
+    page[:, 4:] = 3
+    np.testing.assert_array_equal(
+        bound(*given, examples.history._replace(page=page)), bound(*given, examples.history)
+    )
+
+
+def test_a_ranker_that_needs_histories_says_so(attentive):
+    examples, path = attentive
+    ranker = Ranker(path)
+    with pytest.raises(DataError, match=r"latest 4 pages .* hold 0"):
+        ranker.bind(examples.values)(examples.numeric, examples.categorical)
+    with pytest.raises(DataError, match="latest 4 pages, and none are given"):
+        ranker(examples.numeric[:1], np.full((1, len(CATEGORICAL)), ""))
+
+
+@pytest.mark.parametrize("lost", ["attention_in", "attention_age"])
+def test_incomplete_attention_is_named(attentive, tmp_path, lost):
+    shutil.copytree(attentive[1], tmp_path / "ranker")
+    with np.load(tmp_path / "ranker" / "weights.npz") as file:
+        parts = {name: file[name] for name in file.files if name != f"0.{lost}"}
+    np.savez(tmp_path / "ranker" / "weights.npz", **parts)
+    with pytest.raises(ReleaseError, match=r"weights.npz is incomplete .*; train it again"):
+        Ranker(tmp_path / "ranker")
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def listed(*places: dict[int, int]):
 
 def by(name):
     """A ranker that goes by one feature alone."""
-    return lambda numeric, _: numeric[:, NUMERIC.index(name)]
+    return lambda numeric, *_: numeric[:, NUMERIC.index(name)]
 
 
 def test_overlap_by_hand():

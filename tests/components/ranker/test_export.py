@@ -11,7 +11,7 @@ from components.ranker.component import ranker
 from components.ranker.export import save
 from components.ranker.settings import RankerSettings
 from components.ranker.training import score, train
-from tests.support.build import toy_examples
+from tests.support.build import shaken, toy_examples, with_random_history
 
 SETTINGS = {
     "dimensions": 4,
@@ -58,6 +58,47 @@ def test_text_codes_memory_and_saved_model_give_the_same_scores(exported):
     assert ((by_text > 0) & (by_text < 1)).all()
 
 
+def test_without_histories_the_saved_model_asks_for_none(exported):
+    signatures = tf.saved_model.load(str(exported[2] / "saved_model")).signatures
+    for name, inputs in (("score", {"numeric", "codes"}), ("serving_default", {"numeric", "categorical"})):
+        assert set(signatures[name].structured_input_signature[1]) == inputs
+
+
+def test_text_codes_memory_and_saved_model_look_at_one_history(tmp_path):
+    examples = with_random_history(toy_examples(40, 6), 5)
+    trained = shaken(train(examples, RankerSettings(**SETTINGS, history_pages=3, attention_units=4)))
+    save(trained, examples.values, tmp_path / "ranker")
+    given = (examples.numeric, examples.categorical)
+    logits = score(trained.members, *given, examples.history)
+    expected = 1 / (1 + np.exp(-(trained.slope * logits + trained.intercept)))
+    loaded = Ranker(tmp_path / "ranker")
+    assert loaded.history_pages == 3
+    np.testing.assert_allclose(
+        loaded.bind(examples.values)(*given, examples.history), expected, rtol=1e-5, atol=1e-6
+    )
+
+    coded = examples.history.latest(3)
+    named = coded._replace(page=examples.values["page_id"][coded.page])
+    text = text_of(examples, examples.categorical)
+    np.testing.assert_allclose(loaded(examples.numeric, text, named), expected, rtol=1e-5, atol=1e-6)
+    signatures = tf.saved_model.load(str(tmp_path / "ranker" / "saved_model")).signatures
+    history = {f"history_{name}": tf.constant(part) for name, part in coded._asdict().items()}
+    numeric = tf.constant(examples.numeric)
+    served = signatures["score"](numeric=numeric, codes=tf.constant(examples.categorical), **history)
+    np.testing.assert_allclose(served["score"].numpy(), expected, rtol=1e-5, atol=1e-6)
+    history["history_page"] = tf.constant(np.char.encode(named.page, "utf-8").astype(object), tf.string)
+    words = tf.constant(np.char.encode(text, "utf-8").astype(object), tf.string)
+    served = signatures["serving_default"](numeric=numeric, categorical=words, **history)
+    np.testing.assert_allclose(served["score"].numpy(), expected, rtol=1e-5, atol=1e-6)
+
+    # It matters, and pages that the ranker never saw are none.
+    blank = named._replace(page=np.full_like(named.page, ""))
+    unseen = named._replace(page=np.full(named.page.shape, "Ünseen ✓"))
+    without = loaded(examples.numeric, text, blank)
+    assert np.abs(without - expected).max() > 1e-4
+    np.testing.assert_array_equal(loaded(examples.numeric, text, unseen), without)
+
+
 def test_unseen_text_is_unknown(exported):
     examples, _, path = exported
     loaded = Ranker(path)
@@ -75,13 +116,14 @@ def test_features_are_written_in_their_order(exported):
 
 
 @pytest.mark.slow
-def test_component_exports_the_ranker_and_its_ablations(tmp_path):
-    examples = toy_examples(40, 6)
+@pytest.mark.parametrize("pages", [0, 3])
+def test_component_exports_the_ranker_and_its_ablations(tmp_path, pages):
+    examples = with_random_history(toy_examples(40, 6), 5)
     examples.save(tmp_path / "examples")
     logged = {}
     ranker.python_func(
         examples=SimpleNamespace(path=str(tmp_path / "examples")),
-        settings={"ranker": SETTINGS},
+        settings={"ranker": {**SETTINGS, "history_pages": pages}},
         model=SimpleNamespace(path=str(tmp_path / "ranker")),
         metrics=SimpleNamespace(log_metric=logged.__setitem__),
     )
@@ -90,9 +132,10 @@ def test_component_exports_the_ranker_and_its_ablations(tmp_path):
         tmp_path / "ranker",
         *(tmp_path / "ranker" / "ablations" / n for n in ("without_deep", "without_fm")),
     ]
-    whole, *reduced = (
-        Ranker(f).bind(examples.values)(examples.numeric, examples.categorical) for f in folders
-    )
+    # Without the deep network there is nothing that could look at histories.
+    assert [Ranker(f).history_pages for f in folders] == [pages, 0, pages]
+    given = (examples.numeric, examples.categorical, examples.history)
+    whole, *reduced = (Ranker(f).bind(examples.values)(*given) for f in folders)
     for scores in reduced:
         assert np.isfinite(scores).all()
         assert not np.allclose(scores, whole)

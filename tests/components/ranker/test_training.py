@@ -11,7 +11,7 @@ from components.contract.tf import tf
 from components.evaluate.metrics import ndcg, positions
 from components.ranker.settings import RankerSettings
 from components.ranker.training import listwise_loss, outcome_loss, platt, pointwise_loss, score, train
-from tests.support.build import toy_examples
+from tests.support.build import continuing_examples, toy_examples, with_random_history
 
 QUICK = RankerSettings(dimensions=4, hidden=(16,), epochs=2, batch_requests=32, learning_rate=0.01)
 # Two requests of two and three candidates.
@@ -65,6 +65,40 @@ def test_one_seed_gives_the_same_scores():
     assert (first.slope, first.intercept) == (again.slope, again.intercept)
     assert first.figures == again.figures
     assert not np.allclose(one, three)
+
+
+def test_one_seed_gives_the_same_scores_with_histories_too():
+    examples = with_random_history(toy_examples(60, 6), 5)
+    given = (examples.numeric, examples.categorical, examples.history)
+    quick = QUICK.model_copy(update={"history_pages": 4, "refit": False})
+    one, two = (score(train(examples, quick).members, *given) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_examples_without_histories_are_refused_only_where_they_are_needed():
+    examples = toy_examples(20, 4)
+    old = replace(examples, requests=examples.requests.drop("history_page", "history_time"))
+    quick = QUICK.model_copy(update={"epochs": 1, "refit": False})
+    assert train(old, quick).figures == train(examples, quick).figures
+    with pytest.raises(DataError, match=r"latest 3 pages .* run the candidates step again"):
+        train(old, quick.model_copy(update={"history_pages": 3}))
+
+
+@pytest.mark.slow
+def test_the_continuation_of_an_older_page_is_learned_from_the_history():
+    """Chance is 0.55. No number and no code says what was opened before: only the history does."""
+    examples, unseen = continuing_examples(1500, seed=1), continuing_examples(500, seed=2)
+
+    def gain(pages):
+        settings = QUICK.model_copy(
+            update={"epochs": 12, "average": 0.95, "refit": False, "dimensions": 8, "history_pages": pages}
+        )
+        found = train(examples, settings.model_copy(update={"dropout": 0.0, "field_dropout": 0.1}))
+        logits = score(found.members, unseen.numeric, unseen.categorical, unseen.history)
+        return ndcg(*positions(logits, unseen.row, unseen.label, 500, 20), 10).mean()
+
+    assert gain(0) < 0.6
+    assert gain(6) > 0.8
 
 
 def test_large_seeds_are_seeds_too():
