@@ -25,6 +25,7 @@ SPACE: dict[str, BaseDistribution] = {
     # Layers halve in width: 128 wide and 2 deep is (128, 64).
     "depth": IntDistribution(1, 3),
     "width": IntDistribution(32, 256, log=True),
+    "history_pages": IntDistribution(0, 20, step=5),
     "learning_rate": FloatDistribution(3e-4, 1e-2, log=True),
     "l2": FloatDistribution(1e-6, 1e-2, log=True),
     "dropout": FloatDistribution(0.0, 0.5),

@@ -40,7 +40,7 @@ def test_every_source_is_of_a_kind_that_is_searched():
 
 def test_defaults_of_the_ranker_lie_in_the_space():
     ranker = RankerSettings()
-    for name in ("dimensions", "learning_rate", "l2", "dropout", "field_dropout"):
+    for name in ("dimensions", "learning_rate", "l2", "dropout", "field_dropout", "history_pages"):
         assert SPACE[name].low <= getattr(ranker, name) <= SPACE[name].high
 
 

@@ -147,7 +147,7 @@ def test_report_tells_gains_settings_and_the_search(studied, best):
     assert f"{best.gain:.4f}" in page
     assert f"{best.logs['two']['best_before']:.4f}" in page
     assert "learning_rate: " in page
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 5
     assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "http://creativecommons.org", ""
     ).replace("https://matplotlib.org", "")
