@@ -141,6 +141,9 @@ def _start(home: Path | None, release: Path | None, host: str, port: int, addres
         rounds.append(Periodic("drain", settings.drain_seconds, work))
     # What is loaded by now stays: the collector need not look through it again and again.
     gc.freeze()
+    # A thread of the background, as the one that records answers, gives way to a request so soon; the
+    # usual 5 ms would be waited for several times in one answer.
+    sys.setswitchinterval(0.0005)
     try:
         server.start([model])
     finally:

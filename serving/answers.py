@@ -35,21 +35,30 @@ class Recorder:
 
     def __init__(self, store: Store, waiting: int = 10_000):
         self._store = store
-        self._queue: queue.Queue[Callable[[], Sequence[Answer]]] = queue.Queue(waiting)
+        self._queue: queue.Queue[Sequence[Answer]] = queue.Queue(waiting)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="record-answers", daemon=True)
         self._thread.start()
 
     def add(self, answers: Callable[[], Sequence[Answer]]) -> None:
-        """Take the answers of one request; ``answers`` is called later, in the recorder's thread."""
+        """Make and take the records of one call's answers.
+
+        They are made at once, since what they are made of, with all candidates and their features, is
+        a hundred times as large as they are: while it waited, each request would work in fresh memory.
+        """
+        try:
+            made = answers()
+        except Exception as error:
+            log.error("an answer could not be recorded", **located(error))
+            ANSWERS.labels("dropped").inc()
+            return
         while True:
             try:
-                self._queue.put_nowait(answers)
+                self._queue.put_nowait(made)
                 return
             except queue.Full:
                 try:
-                    self._queue.get_nowait()
-                    ANSWERS.labels("dropped").inc()
+                    ANSWERS.labels("dropped").inc(len(self._queue.get_nowait()))
                 except queue.Empty:
                     continue
 
@@ -76,14 +85,11 @@ class Recorder:
     def _take(self) -> list[Answer]:
         found: list[Answer] = []
         try:
-            found.extend(self._queue.get(timeout=_PAUSE)())
+            found.extend(self._queue.get(timeout=_PAUSE))
             # Many answers share a write.
             self._stopping.wait(_GATHER)
             while len(found) < _BATCH:
-                found.extend(self._queue.get_nowait()())
+                found.extend(self._queue.get_nowait())
         except queue.Empty:
             pass
-        except Exception as error:
-            log.error("an answer could not be recorded", **located(error))
-            ANSWERS.labels("dropped").inc()
         return found

@@ -24,11 +24,13 @@ class _Job(NamedTuple):
 
 
 class Batcher:
-    """A thread that answers what has queued up since it last looked.
+    """Answers what comes: a request that is alone at once, others together in a thread.
 
-    Nobody waits for others to come: alone, a request is answered at once. Off the event loop, which
-    answers liveness probes meanwhile; and in one thread, since more of them wait for each other's
-    interpreter lock, while a batch shares what a call costs by itself.
+    Off the event loop, which answers liveness probes meanwhile; and in one thread, since more of them
+    wait for each other's interpreter lock, while a batch shares what a call costs by itself. Nobody
+    waits for others to come: whatever has queued up since the thread last looked is its next batch.
+    Where nobody else comes, to hand a single question over and its answer back would take longer than
+    much of the answer, so it is answered where it came.
 
     Parameters
     ----------
@@ -38,6 +40,10 @@ class Batcher:
 
     def __init__(self, recommend: Callable[..., Answers]):
         self._recommend = recommend
+        # Of this turn of the event loop; what the thread has; whether nobody came beside the last one.
+        self._came: list[_Job] = []
+        self._under_way = 0
+        self._quiet = True
         self._waiting: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="recommend", daemon=True)
         self._thread.start()
@@ -50,10 +56,24 @@ class Batcher:
         Exception
             What ``recommend`` raised for these instances.
         """
-        answered: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Answers] = loop.create_future()
+        if not self._came:
+            # After all requests that this turn brings.
+            loop.call_soon(self._hand_over)
         # The context holds the request's id, for the log.
-        self._waiting.put(_Job(instances, started, answered, contextvars.copy_context()))
+        self._came.append(_Job(instances, started, answered, contextvars.copy_context()))
         return await answered
+
+    def _hand_over(self) -> None:
+        jobs, self._came = self._came, []
+        before, self._quiet = self._quiet, len(jobs) == 1 and not self._under_way
+        if before and self._quiet and len(jobs[0].instances) == 1:
+            _settle(jobs, self._found(jobs))
+            return
+        self._under_way += len(jobs)
+        for job in jobs:
+            self._waiting.put(job)
 
     def _run(self) -> None:
         following: _Job | None = None
@@ -76,29 +96,34 @@ class Batcher:
         return jobs, None
 
     def _answer(self, jobs: list[_Job]) -> None:
+        found = self._found(jobs)
+        if isinstance(found, BaseException) and len(jobs) > 1:
+            # One of them is at fault: the others need not suffer for it.
+            for job in jobs:
+                self._answer([job])
+            return
+        loop = jobs[0].answered.get_loop()
+        # A loop that is closed has nobody who waits.
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._hand_back, jobs, found)
+
+    def _found(self, jobs: list[_Job]) -> list[Answers] | BaseException:
+        """The answers to each job, or what went wrong."""
         instances = [instance for job in jobs for instance in job.instances]
         # The deadline is that of who waits longest.
         bounds = {
             "started": min(job.started for job in jobs),
             "largest": max(len(job.instances) for job in jobs),
         }
-        found: list[Answers] | BaseException
         try:
-            answers = jobs[0].context.run(self._recommend, instances, **bounds)
+            answers = iter(jobs[0].context.run(self._recommend, instances, **bounds))
         except Exception as error:
-            if len(jobs) > 1:
-                # One of them is at fault: the others need not suffer for it.
-                for job in jobs:
-                    self._answer([job])
-                return
-            found = error
-        else:
-            ends = iter(answers)
-            found = [[next(ends) for _ in job.instances] for job in jobs]
-        loop = jobs[0].answered.get_loop()
-        # A loop that is closed has nobody who waits.
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(_settle, jobs, found)
+            return error
+        return [[next(answers) for _ in job.instances] for job in jobs]
+
+    def _hand_back(self, jobs: list[_Job], found: list[Answers] | BaseException) -> None:
+        self._under_way -= len(jobs)
+        _settle(jobs, found)
 
 
 def _settle(jobs: list[_Job], found: list[Answers] | BaseException) -> None:

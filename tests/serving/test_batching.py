@@ -34,9 +34,9 @@ def instances(*names):
 
 
 async def together(recommend, *groups):
-    """Ask for a first one alone, and for all groups while it is being answered."""
+    """Ask two questions, which the thread gets, and for all groups while it answers them."""
     batcher = Batcher(recommend)
-    first = asyncio.create_task(batcher(instances("first"), 5.0))
+    first = asyncio.create_task(batcher(instances("first", "too"), 5.0))
     await asyncio.to_thread(recommend.begun.wait, 10)
     others = [asyncio.create_task(batcher(instances(*group), 9.0 - n)) for n, group in enumerate(groups)]
     await asyncio.sleep(0)
@@ -51,24 +51,24 @@ def ids(found):
 def test_what_came_meanwhile_is_one_batch():
     recommend = Recommender()
     found = run(together(recommend, ["a"], ["b", "c"], ["d"]))
-    assert ids(found) == [["first"], ["a"], ["b", "c"], ["d"]]
-    assert recommend.calls == [["first"], ["a", "b", "c", "d"]]
+    assert ids(found) == [["first", "too"], ["a"], ["b", "c"], ["d"]]
+    assert recommend.calls == [["first", "too"], ["a", "b", "c", "d"]]
     # As old as its oldest request; as large as the largest.
-    assert recommend.bounds == [(5.0, 1), (7.0, 2)]
+    assert recommend.bounds == [(5.0, 2), (7.0, 2)]
 
 
 def test_a_large_request_is_no_burden_to_others():
     recommend = Recommender()
     many = [f"m{n}" for n in range(40)]
     found = run(together(recommend, ["a"], many, ["b"]))
-    assert ids(found) == [["first"], ["a"], many, ["b"]]
-    assert recommend.calls == [["first"], ["a"], many, ["b"]]
+    assert ids(found) == [["first", "too"], ["a"], many, ["b"]]
+    assert recommend.calls == [["first", "too"], ["a"], many, ["b"]]
 
 
 def test_one_that_fails_fails_alone():
     recommend = Recommender()
     first, a, broken, b = run(together(recommend, ["a"], ["broken"], ["b"]))
-    assert ids([first, a, b]) == [["first"], ["a"], ["b"]]
+    assert ids([first, a, b]) == [["first", "too"], ["a"], ["b"]]
     assert isinstance(broken, ValueError)
 
 
@@ -78,7 +78,7 @@ def test_who_gave_up_is_passed_over():
     async def ask():
         batcher = Batcher(recommend)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(batcher(instances("first"), 0.0), 0.05)
+            await asyncio.wait_for(batcher(instances("first", "too"), 0.0), 0.05)
         recommend.go_on.set()
         return await batcher(instances("next"), time.monotonic())
 
@@ -95,3 +95,35 @@ def test_the_log_knows_the_request():
 
     run(ask())
     assert recommend.seen == ["r1"]
+
+
+def test_who_is_alone_is_answered_where_it_came():
+    threads = []
+
+    def recommend(instances, *, started, largest):
+        threads.append(threading.get_ident())
+        return [{"associate_id": instance.associate_id} for instance in instances]
+
+    async def ask():
+        batcher, here = Batcher(recommend), threading.get_ident()
+        await batcher(instances("a"), 0.0)
+        await asyncio.gather(batcher(instances("b"), 0.0), batcher(instances("c"), 0.0))
+        # Others came just before this one: they may come again while it is answered.
+        await batcher(instances("d"), 0.0)
+        await batcher(instances("e"), 0.0)
+        await batcher(instances("f", "g"), 0.0)
+        await batcher(instances("h"), 0.0)
+        return [thread == here for thread in threads]
+
+    assert run(ask()) == [True, False, False, True, False, True]
+
+
+def test_what_fails_alone_says_so():
+    def recommend(instances, *, started, largest):
+        raise ValueError("broken")
+
+    async def ask():
+        await Batcher(recommend)(instances("a"), 0.0)
+
+    with pytest.raises(ValueError, match="broken"):
+        run(ask())
