@@ -174,7 +174,10 @@ RECORD = (
     + f"""
 for i = 2, #ARGV, 3 do
   local associate, answer = ARGV[i], 'waymark:answer:' .. ARGV[i + 1]
-  if not forgotten(associate) and redis.call('EXISTS', answer) == 0 then
+  local known = redis.call('GET', answer)
+  -- What was trimmed since is not there any more, whatever its key says.
+  if known and #redis.call('XRANGE', 'waymark:answers', known, known) == 0 then known = false end
+  if not known and not forgotten(associate) then
     local id = redis.call('XADD', 'waymark:answers', '*', 'a', associate, 'e', ARGV[i + 2], 'r', ARGV[i + 1])
     redis.call('SET', answer, id, 'EX', ARGV[1])
     if associate ~= '' then

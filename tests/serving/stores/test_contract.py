@@ -233,6 +233,20 @@ def test_lists_belong_to_a_release(store):
     store.retire_lists("R9", 1)
 
 
+def test_an_answer_that_was_trimmed_can_be_recorded_again(store):
+    answer = Answer("r1", "A1", 1.0, "{}")
+    store.record([answer, answer])
+    _, claim = store.claim_answers(10)
+    store.settle_answers(claim)
+    store.record([answer])
+    assert store.recent_answers("A1", 9) == [answer]
+    assert store.trim(time.time() + 60) == 1
+    assert store.answer("r1") is None
+    store.record([answer])
+    assert store.answer("r1") == answer
+    assert store.recent_answers("A1", 9) == [answer]
+
+
 def test_retired_lists_that_are_put_again_stay(store):
     def put_again_before_they_expire(seconds):
         for release in ("earlier", "R1", "later"):
