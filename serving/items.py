@@ -18,7 +18,7 @@ from serving.carousels import NEW_DAYS, Candidates, carousels
 from serving.catalogue import Catalogue
 from serving.explain import contributions
 from serving.reasons import Evidence, reason
-from serving.rules.policy import Arrangement
+from serving.rules.arrangement import Arrangement
 from serving.scoring import CATALOGUE, Scored
 
 _MANDATORY = NUMERIC.index("mandatory")

@@ -19,7 +19,6 @@ from serving.rules.rules import Rules
 from serving.rules.selection import Views
 from serving.rules.visibility import Visibility
 
-__all__ = ["Arrangement", "Policy", "Rulings"]
 Completed = Sequence[Mapping[int, float]]
 # Most pages with a date that one request puts on its shortlist.
 _MOST_DUE = 20

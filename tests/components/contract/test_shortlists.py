@@ -12,6 +12,15 @@ from tests.support.build import make_dataset, make_requests, mean_tower
 
 pytestmark = pytest.mark.skipif(kernels.library() is None, reason="the compiled loops are not built")
 
+# What the tests of whole shortlists are asked with.
+SIZES = {
+    "seed": st.integers(0, 2**32),
+    "pages": st.integers(1, 70),
+    "batch": st.integers(1, 4),
+    "quota": st.integers(1, 40),
+    "size": st.integers(1, 80),
+}
+
 
 def lists(draw, page_ids, size):
     """A source whose scores are often equal; some pages have no list, some lists end early."""
@@ -67,11 +76,7 @@ def assert_same(retriever, requests, trends, allowed, wanted):
 
 @settings(max_examples=60)
 @given(
-    seed=st.integers(0, 2**32),
-    pages=st.integers(1, 70),
-    batch=st.integers(1, 4),
-    quota=st.integers(1, 40),
-    size=st.integers(1, 80),
+    **SIZES,
     history=st.integers(1, 60),
     steps=st.integers(1, 9),
     without=st.sampled_from(retrieval.SOURCES),
@@ -82,13 +87,7 @@ def test_compiled_and_plain_are_equal_to_the_bit(seed, pages, batch, quota, size
 
 
 @settings(max_examples=60)
-@given(
-    seed=st.integers(0, 2**32),
-    pages=st.integers(1, 70),
-    batch=st.integers(1, 4),
-    quota=st.integers(1, 40),
-    size=st.integers(1, 80),
-)
+@given(**SIZES)
 def test_what_comes_again_changes_nothing_for_others(seed, pages, batch, quota, size):
     retriever, requests, trends, allowed, wanted = make(seed, pages, batch, quota=quota, shortlist=size)
     whole = assert_same(retriever, requests, trends, allowed, wanted)
