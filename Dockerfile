@@ -18,7 +18,8 @@ RUN /build/install.sh /opt/venv /build/common.in
 FROM build AS build-kernels
 RUN command -v gcc >/dev/null || { apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev; }
 COPY components/__init__.py /build/components/__init__.py
-COPY components/contract/__init__.py components/contract/files.py components/contract/kernels.py components/contract/kernels.c /build/components/contract/
+COPY components/contract/__init__.py components/contract/files.py /build/components/contract/
+COPY components/contract/kernels /build/components/contract/kernels
 RUN cd /build && CC=gcc /opt/venv/bin/python -m components.contract.kernels /opt/kernels
 
 # What the steps add to it; each list after it is installed beside what is there, as a layer of its own.

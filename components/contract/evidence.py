@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contract.kernels import library, pointer
+from components.contract.kernels import Kernel, library
 from components.contract.lists import Lists
 
 
@@ -53,7 +52,8 @@ class Evidence:
         for source in range(size):
             weight = weights[source in latest]
             self._weight[source, : len(weight)] = weight
-        self._kernels = library()
+        kernels = library()
+        self._evidence = kernels and Kernel(kernels, "evidence", "i" * 4 + "p" * 10)
 
     def __call__(
         self,
@@ -73,8 +73,8 @@ class Evidence:
         page, source : arrays of int32, shape (n,)
             Candidates, and the source that each is owed to; -1 for none.
         """
-        if self._kernels is not None:
-            found = self._compiled(self._kernels, history, row, page, source)
+        if self._evidence:
+            found = self._compiled(self._evidence, history, row, page, source)
         else:
             found = np.full(len(page), -1, np.int32)
             for of, place in self._list_of.items():
@@ -94,7 +94,7 @@ class Evidence:
 
     def _compiled(
         self,
-        kernels: ctypes.CDLL,
+        evidence: Kernel,
         history: NDArray[np.int32],
         row: NDArray[np.integer],
         page: NDArray[np.int32],
@@ -106,13 +106,8 @@ class Evidence:
         weight, page = self._weight[place], np.ascontiguousarray(page)
         found = np.empty(len(page), np.int32)
         sizes = (len(page), history.shape[1], weight.shape[1], self._lists.index.shape[1])
-        kernels.evidence(
-            *map(ctypes.c_int64, sizes),
-            *map(
-                pointer,
-                (history, of, page, begin, end, size, weight, self._lists.index, self._lists.score, found),
-            ),
-        )
+        lists = self._lists.index, self._lists.score
+        evidence(*sizes, history, of, page, begin, end, size, weight, *lists, found)
         return found
 
 

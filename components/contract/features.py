@@ -1,21 +1,26 @@
 """Features of (request, candidate) pairs: one code for training examples and for serving.
 
-Everything is computed from what was known strictly before the request's time.
+Everything is computed from what was known strictly before the request's time: by a compiled loop where
+there is one, or by NumPy, which says the same feature by feature.
 """
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.contract.compiled_features import CompiledFeatures
 from components.contract.dataset import Dataset
 from components.contract.encoding import Codes, encode
-from components.contract.fusion import rank_features
+from components.contract.fusion import HIGH, STEEP, rank_features
 from components.contract.history import History
-from components.contract.labels import LABELS, Labels
+from components.contract.kernels import library
+from components.contract.labels import DECAY, LABELS, Labels
 from components.contract.page_rates import RATES, PageRates
 from components.contract.requests import Requests
 from components.contract.retrieval import PATHS, SCORES, SOURCES
@@ -168,6 +173,48 @@ class FeatureBuilder:
         self._mandatory = np.zeros((len(roles) + 1, len(rows)), bool)
         for row, named in enumerate(for_roles):
             self._mandatory[self._mandatory_role(np.array(named or [], np.str_)), row] = True
+        kernels = library()
+        self._compiled = kernels and self._compile(kernels)
+
+    def _compile(self, kernels: ctypes.CDLL) -> CompiledFeatures:
+        pages = len(self._page_id)
+        return CompiledFeatures(
+            kernels,
+            len(NUMERIC),
+            len(CATEGORICAL),
+            pages=pages,
+            topics=len(self.values["topic"]),
+            formats=len(self.values["format"]),
+            labels=self._labels.size,
+            needed=self._needed.shape[1],
+            scores=len(SCORES),
+            sources=len(SOURCES),
+            raws=len(_RAW),
+            counted=len(_COUNTED),
+            rates=len(RATES),
+            near=_NEAR,
+            high=HIGH,
+            day=_DAY,
+            week=_WEEK,
+            month=_MONTH,
+            nowhere=_NOWHERE,
+            gap=SESSION_GAP,
+            decay=DECAY,
+            steep=float(STEEP),
+            raw=_RAW_SCORES,
+            count=_COUNTS,
+            topic=self._topic_code,
+            format=self._format_code,
+            duration=self._duration,
+            published=self._published,
+            label_start=self._labels.start,
+            label=self._labels.code,
+            label_weight=self._labels.weight,
+            needs=self._needs,
+            needed_page=self._needed,
+            mandatory=self._mandatory,
+            log1p_of=np.log1p(np.arange(pages + 1, dtype=np.float32)),
+        )
 
     def __call__(
         self, requests: Requests, shortlist: Shortlist, first_opened: NDArray[np.float64]
@@ -183,13 +230,21 @@ class FeatureBuilder:
             See ``TrendCounters.first_opened``; times after a request's are not looked at.
         """
         row, page = shortlist.row, shortlist.page
-        found = np.empty((len(NUMERIC), len(row)), np.float32)
-        self._source_features(found, shortlist)
-        self._page_features(found, page, requests.time[row], first_opened)
-        self._pair_features(found, requests, row, page)
-        found[_REQUEST_ROWS] = self._request_features(requests)[:, row]
+        coded = [self._attribute[name](requests.attributes[name]) for name in _ATTRIBUTES]
+        role = self._mandatory_role(requests.attributes["role"])
+        if self._compiled:
+            role = role % len(self._mandatory)
+            numbers, codes = self._compiled(requests, shortlist, first_opened, coded, role)
+        else:
+            numbers = np.empty((len(NUMERIC), len(row)), np.float32)
+            self._source_features(numbers, shortlist)
+            self._page_features(numbers, page, requests.time[row], first_opened)
+            self._pair_features(numbers, requests, row, page, role)
+            numbers[_REQUEST_ROWS] = self._request_features(requests)[:, row]
+            codes = self._categories(requests, shortlist, coded)
+        numbers[_RATE_ROWS] = self._rates(row, page, requests.time)
         history = History(row, requests.history_page, requests.history_time, requests.time)
-        return Features(found.T, self._categories(requests, shortlist), history)
+        return Features(numbers.T, codes.T, history)
 
     def text(self, categorical: NDArray[np.int32]) -> NDArray[np.str_]:
         """The categorical features as the ranker's SavedModel takes them, (N, len(CATEGORICAL))."""
@@ -224,7 +279,6 @@ class FeatureBuilder:
         found[_AT["page_age"]] = np.log1p(age / 3600)
         found[_AT["page_unopened"]] = opened >= time
         found[_AT["duration"]] = self._duration[page]
-        found[_RATE_ROWS] = self._rates(page, time)
 
     def _pair_features(
         self,
@@ -232,6 +286,7 @@ class FeatureBuilder:
         requests: Requests,
         row: NDArray[np.int32],
         page: NDArray[np.int32],
+        role: NDArray[np.int64],
     ) -> None:
         history = requests.history_page
         known = history >= 0
@@ -259,7 +314,6 @@ class FeatureBuilder:
         needs = self._needs[page]
         found[_AT["prerequisites"]] = needs
         found[_AT["prerequisites_met"]] = self._met(requests, row, page, needs)
-        role = self._mandatory_role(requests.attributes["role"])
         found[_AT["mandatory"]] = self._mandatory[role[row], page]
 
     def _met(
@@ -296,11 +350,13 @@ class FeatureBuilder:
         local = time % DAY / DAY * 2 * np.pi
         return np.concatenate([sizes, [np.sin(local), np.cos(local)]]).astype(np.float32)
 
-    def _categories(self, requests: Requests, shortlist: Shortlist) -> NDArray[np.int32]:
+    def _categories(
+        self, requests: Requests, shortlist: Shortlist, coded: Sequence[NDArray[np.int64]]
+    ) -> NDArray[np.int32]:
         row, page = shortlist.row, shortlist.page
         last = requests.history_page[:, 0]
         per_request: dict[str, NDArray[Any]] = {
-            **{name: self._attribute[name](requests.attributes[name]) for name in _ATTRIBUTES},
+            **dict(zip(_ATTRIBUTES, coded, strict=True)),
             "hour": requests.time % DAY // 3600 + 1,
             "weekday": (requests.time // DAY + 3) % 7 + 1,
             "last_page": last + 1,
@@ -315,4 +371,4 @@ class FeatureBuilder:
         codes = np.empty((len(CATEGORICAL), len(row)), np.int32)
         for column, name in enumerate(CATEGORICAL):
             codes[column] = per_candidate[name] if name in per_candidate else per_request[name][row]
-        return codes.T
+        return codes

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contract.kernels import aligned, pointer, scratch
+from components.contract.kernels import Kernel, address, aligned, scratch
 
 _BLOCK_ROWS = 64
 
@@ -66,7 +66,7 @@ class FirstLayer:
         if "dense_bias_0" in weights:
             start[:units] = weights["dense_bias_0"]
         start[-1] = np.squeeze(weights["bias"])
-        self._function = kernels.first_layer
+        self._first_layer = Kernel(kernels, "first_layer", "i" * 7 + "p" * 7 + "f" + "p" * 4 + "f" + "p" * 3)
         self._units, self._vectors = units, columns - units - 1
         # Rows of whole registers.
         self._columns = -(-columns // 16) * 16
@@ -84,9 +84,9 @@ class FirstLayer:
                 self._padded(start),
             )
         ]
-        *of_number, code_value, code_square, biases = map(pointer, self._arrays)
-        self._of_number = (*of_number, ctypes.c_float(clip))
-        self._of_code = (code_value, code_square, biases, ctypes.c_float(share))
+        *of_number, code_value, code_square, biases = map(address, self._arrays)
+        self._of_number = (*of_number, clip)
+        self._of_code = (code_value, code_square, biases, share)
         self._fields, self._knots = knot.shape
 
     def _padded(self, array: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -108,14 +108,6 @@ class FirstLayer:
         count = number.shape[1]
         hidden, logit = np.empty((count, self._units), np.float32), np.empty(count, np.float32)
         sizes = (count, self._fields, self._knots, len(row), self._units, self._vectors, self._columns)
-        self._function(
-            *map(ctypes.c_int64, sizes),
-            pointer(number),
-            *self._of_number,
-            pointer(row),
-            *self._of_code,
-            pointer(scratch((_BLOCK_ROWS + 2) * self._columns * 4)),
-            pointer(hidden),
-            pointer(logit),
-        )
+        work = scratch((_BLOCK_ROWS + 2) * self._columns * 4)
+        self._first_layer(*sizes, number, *self._of_number, row, *self._of_code, work, hidden, logit)
         return hidden, logit

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 # Learning Methods", SIGIR 2009: agreement of sources counts for more than a high place in one.
 _RECIPROCAL = np.float32(60)
 # The ranker's own sum of reciprocal ranks, in which high places weigh more, and what a high place is.
-_STEEP = np.float32(10)
-_HIGH = 10
+STEEP = np.float32(10)
+HIGH = 10
 
 
 def reciprocal_rank(rank: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -69,5 +69,5 @@ def rank_features(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """What the ranker reads of the ranks: log1p of each (S, N), high places (N,), reciprocal sum (N,)."""
     number = rank.astype(np.float32)
-    high = (rank < _HIGH).sum(axis=0, dtype=np.float32)
-    return np.log1p(number), high, np.reciprocal(_STEEP + number).sum(axis=0)
+    high = (rank < HIGH).sum(axis=0, dtype=np.float32)
+    return np.log1p(number), high, np.reciprocal(STEEP + number).sum(axis=0)

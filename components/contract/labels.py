@@ -17,7 +17,7 @@ from components.contract.ragged import gather
 # Features: likeness to the last page, to the one before it, and to the whole history.
 LABELS = ("labels_last", "labels_second", "labels_history")
 # Each page further back counts so much of the one after it.
-_DECAY = 0.8
+DECAY = 0.8
 
 
 class Labels:
@@ -27,6 +27,15 @@ class Labels:
     ----------
     labels : polars.Series of list of str, length P
         Of each page; a label of all pages weighs nothing.
+
+    Attributes
+    ----------
+    start : array of int64, shape (P + 1,)
+        Where the entries of each page begin in the two below.
+    code : array of int64
+        Labels, 0 to ``size`` - 1.
+    weight : array of float32
+        Theirs in the page's vector.
 
     Examples
     --------
@@ -51,10 +60,10 @@ class Labels:
         weight = rarity[code]
         norm = np.sqrt(np.bincount(page, np.square(weight), minlength=pages))
         kept = weight > 0
-        self._code, page = code[kept], page[kept]
-        self._weight = (weight[kept] / norm[page]).astype(np.float32)
-        self._size = int(code.max(initial=-1)) + 1
-        self._start = np.searchsorted(page, np.arange(pages + 1))
+        self.code, page = code[kept], page[kept]
+        self.weight = (weight[kept] / norm[page]).astype(np.float32)
+        self.size = int(code.max(initial=-1)) + 1
+        self.start = np.searchsorted(page, np.arange(pages + 1))
 
     def __call__(
         self, row: NDArray[np.int32], page: NDArray[np.int32], history: NDArray[np.int32]
@@ -73,27 +82,27 @@ class Labels:
         array of float32, shape (3, N)
         """
         found = np.zeros((3, len(page)), np.float32)
-        if not len(self._code):
+        if not len(self.code):
             return found
         asked = self._vectors(history)
-        at, owner = gather(self._start, page)
+        at, owner = gather(self.start, page)
         # One row of labels for each kind and request; entries of a candidate lie side by side.
-        products = asked[:, row[owner], self._code[at]] * self._weight[at]
+        products = asked[:, row[owner], self.code[at]] * self.weight[at]
         for kind, product in enumerate(products):
             found[kind] = np.bincount(owner, product, minlength=len(page))
         return found
 
     def _vectors(self, history: NDArray[np.int32]) -> NDArray[np.float32]:
         """Unit vectors of the last page, the second last and the decayed history, (3, B, labels)."""
-        size = len(history) * self._size
+        size = len(history) * self.size
         rows, places = (history >= 0).nonzero()
-        at, owner = gather(self._start, history[rows, places])
-        place, cell = places[owner], rows[owner] * self._size + self._code[at]
+        at, owner = gather(self.start, history[rows, places])
+        place, cell = places[owner], rows[owner] * self.size + self.code[at]
         vectors = np.stack(
             [
-                np.bincount(cell, weight * self._weight[at], minlength=size)
-                for weight in (place == 0, place == 1, _DECAY**place)
+                np.bincount(cell, weight * self.weight[at], minlength=size)
+                for weight in (place == 0, place == 1, DECAY**place)
             ]
-        ).reshape(3, len(history), self._size)
+        ).reshape(3, len(history), self.size)
         norm = np.sqrt(np.square(vectors).sum(axis=2, keepdims=True))
         return (vectors / np.maximum(norm, 1e-12)).astype(np.float32)

@@ -48,11 +48,21 @@ class PageRates:
             lambda day: self._rates(np.arange(pages), np.array([day], np.int64))
         )
 
-    def __call__(self, page: NDArray[np.int32], time: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Shrunk rates of each (page, time) pair, (len(RATES), N). Dwell is log1p(seconds)."""
+    def __call__(
+        self, row: NDArray[np.int32], page: NDArray[np.int32], time: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """Shrunk rates of N candidates, (len(RATES), N). Dwell is log1p(seconds).
+
+        Parameters
+        ----------
+        row, page : arrays of int32, shape (N,)
+            Which of the B requests each candidate belongs to, and its page.
+        time : array of float64, shape (B,)
+            Of the requests.
+        """
         day = np.clip(time // DAY - self._first_day, 0, self._days - 1).astype(np.int64)
         if not len(day) or day.min() != day.max():
-            return self._rates(page, day)
+            return self._rates(page, day[row])
         return self._of_day(int(day[0]))[:, page]
 
     def _rates(self, page: NDArray[np.integer], day: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contract.kernels import pointer, scratch
+from components.contract.kernels import Kernel, address, scratch
 from components.contract.lists import Lists
 
 
@@ -83,8 +83,10 @@ class CompiledShortlist:
         newness: NDArray[np.float64],
         most: int,
     ):
-        self._function = kernels.shortlist
-        self._function.restype = ctypes.c_int64
+        arguments = (
+            "i" * 4 + "p" * 4 + "i" + "p" * 2 + "i" + "p" + "i" + "p" * 6 + "i" + "p" * 3 + "i" + "p" * 8
+        )
+        self._shortlist = Kernel(kernels, "shortlist", arguments, counts=True)
         pages, count = len(lists.index) - 1, int(lists.owner[-1]) + 1
         bound = np.searchsorted(lists.owner, np.arange(count + 1)).astype(np.int64)
         self._arrays: list[NDArray[Any]] = [
@@ -96,14 +98,12 @@ class CompiledShortlist:
             newness.astype(np.float64),
             np.ascontiguousarray(quota, np.int64),
         ]
-        *self._lists, self._dense, self._newness, self._quota = map(pointer, self._arrays)
-        self._sizes = tuple(map(ctypes.c_int64, (pages, len(quota), count)))
+        *self._lists, self._dense, self._newness, self._quota = map(address, self._arrays)
+        self._sizes = (pages, len(quota), count)
         self._pages, self._scores, self._sources = pages, scores, len(quota)
         self._most = min(most, pages)
         longest = max(int(np.max(quota)), self._most)
-        kernels.shortlist_work.restype = ctypes.c_int64
-        sizes = (pages, len(quota), count, longest)
-        self._work: int = kernels.shortlist_work(*map(ctypes.c_int64, sizes))
+        self._work = Kernel(kernels, "shortlist_work", "iiii", counts=True)(*self._sizes, longest)
 
     def __call__(
         self,
@@ -139,41 +139,41 @@ class CompiledShortlist:
         back_bound = back[0].searchsorted(np.arange(batch + 1))
         back_page = np.ascontiguousarray(back[1], np.int32)
         planes = [np.ascontiguousarray(plane, np.float32) for plane in given]
-        addresses = np.array([plane.ctypes.data for plane in planes], np.uint64)
+        addresses = np.array([address(plane) for plane in planes], np.uint64)
         history, opened = np.ascontiguousarray(history), np.ascontiguousarray(opened, np.float32)
         whole = np.empty((3 + self._sources, room), np.int32)
         numbers = np.empty((1 + self._scores, room), np.float32)
         best = np.empty((self._scores, batch), np.float32)
         row, page, source, *_ = whole
-        found = self._function(
-            ctypes.c_int64(batch),
+        found = self._shortlist(
+            batch,
             *self._sizes,
             *self._lists,
-            ctypes.c_int64(history.shape[1]),
-            pointer(history),
-            pointer(history_weight),
-            ctypes.c_int64(len(latest_weight)),
-            pointer(latest_weight),
-            ctypes.c_int64(len(planes)),
+            history.shape[1],
+            history,
+            history_weight,
+            len(latest_weight),
+            latest_weight,
+            len(planes),
             self._dense,
-            pointer(addresses),
-            pointer(opened),
+            addresses,
+            opened,
             self._newness,
-            pointer(allowed),
+            allowed,
             self._quota,
-            ctypes.c_int64(self._most),
-            pointer(kept),
-            pointer(back_bound),
-            pointer(back_page),
-            ctypes.c_int64(room),
-            pointer(row),
-            pointer(page),
-            pointer(source),
-            pointer(numbers[0]),
-            pointer(whole[3:]),
-            pointer(numbers[1:]),
-            pointer(best),
-            pointer(scratch(self._work)),
+            self._most,
+            kept,
+            back_bound,
+            back_page,
+            room,
+            row,
+            page,
+            source,
+            numbers[0],
+            whole[3:],
+            numbers[1:],
+            best,
+            scratch(self._work),
         )
         return Shortlist(
             row[:found],

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -6,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.contract import columns as c
+from components.contract import features
 from components.contract.features import CATEGORICAL, NUMERIC, FeatureBuilder
+from components.contract.kernels import library
 from components.contract.requests import requests_of_stage
 from components.contract.retrieval import SCORES, SOURCES
 from components.contract.shortlists import Shortlist
@@ -17,6 +20,17 @@ from tests.support.build import HOUR, logs, make_dataset, make_requests, random_
 # Saturday 2001-09-08, midnight UTC.
 MIDNIGHT = 11573 * DAY
 MINUTE = 60.0
+
+
+@pytest.fixture(autouse=True, scope="module", params=["compiled", "plain"])
+def way(request):
+    """Each test runs over both: the compiled loop, and NumPy."""
+    if request.param == "compiled" and library() is None:
+        pytest.skip("the compiled loops are not built")
+    with pytest.MonkeyPatch.context() as patched:
+        if request.param == "plain":
+            patched.setattr(features, "library", lambda: None)
+        yield request.param
 
 
 def every_page(requests, pages, scores=None, ranks=None):
@@ -81,18 +95,17 @@ def test_columns_and_their_order(dataset):
 
 
 def test_every_feature_that_is_computed_has_its_column(dataset):
-    requests = make_requests([MIDNIGHT])
-    builder, shortlist = FeatureBuilder(dataset), every_page(requests, 5)
-    row, page = shortlist.row, shortlist.page
-    found = np.full((len(NUMERIC), 5), np.nan, np.float32)
-    builder._source_features(found, shortlist)
-    builder._page_features(found, page, requests.time[row], np.full(5, np.inf))
-    builder._pair_features(found, requests, row, page)
-    found = np.concatenate(
-        [found[: NUMERIC.index("history_count")], builder._request_features(requests)[:, row]]
-    )
-    assert found.shape == (len(NUMERIC), 5)
-    assert np.isfinite(found).all()
+    def filled(shape, dtype=float):
+        return np.full(shape, -12345, dtype)
+
+    builder = FeatureBuilder(dataset)
+    with patch.object(np, "empty", filled):
+        found = builder(
+            make_requests([MIDNIGHT]), every_page(make_requests([MIDNIGHT]), 5), np.full(5, np.inf)
+        )
+    assert np.isfinite(found.numeric).all()
+    for values in (found.numeric, found.categorical):
+        assert (values != -12345).all()
     assert set(builder.values) == set(CATEGORICAL)
 
 
@@ -300,6 +313,9 @@ def rich(visits, page_days=()):
             "published_at": [None, 1e9, None, None, 1e9 + 30 * HOUR, None],
             "prerequisites": [None, ["P0"], ["P0", "P1"], [], None, ["P4"]],
             "mandatory_for": [["x"], None, ["y", "x"], None, [], None],
+            "labels": [["new", "easy"], ["easy"], None, ["new", "hard", "long"], [], ["hard"]],
+            "format": ["film", None, "text", "film", "text", "text"],
+            "duration_seconds": [60, None, 0, 5000, 1, 2],
         },
         associate={"role": ["x", "y", None], "shift": ["day", None, "night"], "hired_at": [0.0, None, 2e9]},
         page_days=page_days,
@@ -312,11 +328,11 @@ def replayed(dataset, size=256):
     requests = requests_of_stage(dataset, c.TRAIN)
     for part, counts, opened in empty_counters(dataset).walk(openings(dataset), requests, size):
         shortlist = retriever.shortlist(part, counts)
-        features = builder(part, shortlist, opened)
+        made = builder(part, shortlist, opened)
         for row in range(len(part)):
             at = shortlist.row == row
             key = (str(part.associate_id[row]), int(part.target[row]))
-            found[key] = (shortlist.page[at], features.numeric[at], features.categorical[at])
+            found[key] = (shortlist.page[at], made.numeric[at], made.categorical[at])
     return found
 
 
@@ -337,6 +353,18 @@ def test_batch_and_one_by_one_agree_and_all_is_finite(visits):
     for _, numeric, categorical in whole.values():
         assert np.isfinite(numeric).all()
         assert (categorical >= 0).all()
+
+
+@settings(max_examples=100)
+@given(visits=logs())
+def test_compiled_and_plain_are_the_same(way, visits):
+    if way == "plain":
+        pytest.skip("compares both already")
+    dataset = rich(visits, daily(visits))
+    compiled = replayed(dataset)
+    with patch.object(features, "library", lambda: None):
+        plain = replayed(dataset)
+    assert_close(compiled, plain)
 
 
 def daily(visits):

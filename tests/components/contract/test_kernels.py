@@ -16,10 +16,12 @@ def test_built_once_and_named_by_its_source(tmp_path, monkeypatch):
     assert library.stat().st_size > 1000
     monkeypatch.setenv("CC", "no-such-compiler")
     assert kernels.build(tmp_path) == library
-    changed = tmp_path / "kernels.c"
-    changed.write_text("int other(void) { return 1; }\n")
-    monkeypatch.setattr(kernels, "_SOURCE", changed)
-    assert kernels.place(tmp_path) != library
+    monkeypatch.setattr(kernels, "_SOURCES", tmp_path)
+    (tmp_path / "other.c").write_text("int other(void) { return 1; }\n")
+    changed = kernels.place(tmp_path)
+    assert changed != library
+    (tmp_path / "common.h").write_text("#define ONE 1\n")
+    assert kernels.place(tmp_path) not in (library, changed)
 
 
 def test_without_a_compiler_there_are_none(tmp_path, monkeypatch):
@@ -30,9 +32,8 @@ def test_without_a_compiler_there_are_none(tmp_path, monkeypatch):
 
 @needs_compiler
 def test_a_source_that_does_not_compile_is_an_error_and_leaves_nothing(tmp_path, monkeypatch):
-    broken = tmp_path / "kernels.c"
-    broken.write_text("int broken(\n")
-    monkeypatch.setattr(kernels, "_SOURCE", broken)
+    (tmp_path / "kernels.c").write_text("int broken(\n")
+    monkeypatch.setattr(kernels, "_SOURCES", tmp_path)
     with pytest.raises(subprocess.CalledProcessError):
         kernels.build(tmp_path)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["kernels.c"]

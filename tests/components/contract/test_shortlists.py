@@ -116,7 +116,7 @@ def test_compiled_and_plain_evidence_is_the_same(seed, pages, batch, history, st
     row, page = draw.integers(0, batch, 50), draw.integers(0, pages, 50).astype(np.int32)
     source = draw.integers(-1, len(retrieval.SOURCES), 50).astype(np.int32)
     found = retriever.evidence(requests, row, page, source)
-    retriever._evidence._kernels = None
+    retriever._evidence._evidence = None
     np.testing.assert_array_equal(found, retriever.evidence(requests, row, page, source))
 
 

@@ -1,4 +1,4 @@
-"""Compiled loops for what a request waits for: ``kernels.c``, built once into the environment.
+"""Compiled loops for what a request waits for: C files, built once into the environment as one library.
 
 ``python -m components.contract.kernels`` builds them, where there is a C compiler; ``make setup`` and the
 images' build do so. Without them NumPy does the same, slower: each user of a kernel has its NumPy twin, and
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from components.contract.files import atomic_file
 
-_SOURCE = Path(__file__).with_suffix(".c")
+_SOURCES = Path(__file__).parent
 # No fused or reordered arithmetic: sums are those of the NumPy twins, on every processor.
 _FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared")
 
@@ -31,9 +31,11 @@ _LINE = 64
 
 
 def place(root: Path | str = sys.prefix) -> Path:
-    """Where the library of this source lies in an environment."""
-    digest = hashlib.sha256(_SOURCE.read_bytes() + " ".join(_FLAGS).encode()).hexdigest()
-    return Path(root) / "lib" / "waymark" / f"kernels-{digest[:16]}.so"
+    """Where the library of these sources lies in an environment."""
+    digest = hashlib.sha256(" ".join(_FLAGS).encode())
+    for path in sorted(_SOURCES.glob("*.[ch]")):
+        digest.update(path.read_bytes())
+    return Path(root) / "lib" / "waymark" / f"kernels-{digest.hexdigest()[:16]}.so"
 
 
 def build(root: Path | str = sys.prefix) -> Path | None:
@@ -51,7 +53,8 @@ def build(root: Path | str = sys.prefix) -> Path | None:
         return None
     library.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(library) as aside:
-        subprocess.run([compiler, *_FLAGS, "-o", str(aside), str(_SOURCE)], check=True)
+        sources = map(str, sorted(_SOURCES.glob("*.c")))
+        subprocess.run([compiler, *_FLAGS, "-o", str(aside), *sources, "-lm"], check=True)
     return library
 
 
@@ -63,10 +66,45 @@ def library() -> ctypes.CDLL | None:
     return ctypes.CDLL(str(place()))
 
 
-def pointer(array: NDArray[Any]) -> ctypes.c_void_p:
-    """An array as a kernel takes it. The caller keeps the array until the kernel returns."""
-    assert array.flags.c_contiguous
-    return ctypes.c_void_p(array.ctypes.data)
+class Kernel:
+    """One of the compiled loops.
+
+    Parameters
+    ----------
+    kernels : ctypes.CDLL
+    name : str
+    arguments : str
+        A letter for each: ``i`` a whole number, ``f`` a number of 32 bits, ``p`` an array, C-contiguous, or
+        an address.
+    counts : bool
+        Whether it returns a whole number.
+    """
+
+    def __init__(self, kernels: ctypes.CDLL, name: str, arguments: str, *, counts: bool = False):
+        # A function of its own: another user of the loop does not change these.
+        self._function = kernels[name]
+        self._function.argtypes = [_ARGUMENTS[letter] for letter in arguments]
+        self._function.restype = ctypes.c_int64 if counts else None
+
+    def __call__(self, *given: NDArray[Any] | float) -> Any:
+        """Run it, on arrays and numbers."""
+        return self._function(
+            *[address(value) if isinstance(value, np.ndarray) else value for value in given]
+        )
+
+
+_ARGUMENTS: dict[str, Any] = {"i": ctypes.c_int64, "f": ctypes.c_float, "p": ctypes.c_void_p}
+
+
+def address(array: NDArray[Any]) -> int:
+    """Where an array lies. The caller keeps it until the loop returns."""
+    try:
+        # Several times as fast as ``array.ctypes``.
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        # It cannot be written to, or is empty.
+        assert array.flags.c_contiguous
+        return array.ctypes.data
 
 
 def aligned(array: NDArray[Any]) -> NDArray[Any]:
@@ -91,8 +129,3 @@ def scratch(size: int) -> NDArray[np.uint8]:
     if found is None or len(found) < size:
         found = _memory.bytes = _room(size)
     return found
-
-
-if __name__ == "__main__":
-    if build(*sys.argv[1:]) is None:
-        sys.stderr.write("kernels: no C compiler (cc) is here; NumPy does the same, slower\n")
