@@ -21,6 +21,7 @@ from components.contract import columns as c
 from components.contract.dataset import Dataset
 from components.contract.encoding import Codes, text
 from components.contract.files import atomic_file
+from components.contract.kernels import Kernel, library
 from components.contract.requests import Requests
 from components.contract.time import DAY
 
@@ -132,6 +133,8 @@ class TrendCounters:
                 self.counts[trend.name][:] = given[trend.name]
         if not len(self.first_opened):
             self.first_opened = np.full(self.pages, np.inf)
+        kernels = library()
+        self._decayed = kernels and Kernel(kernels, "decayed", "iipppp")
 
     def _size(self, segment: str | None) -> int:
         if segment is None:
@@ -173,9 +176,13 @@ class TrendCounters:
         group = np.array([segments[trend.segment] for trend in TRENDS])
         # A request from before the counts is answered as of the counts.
         decay = np.exp(-self._rate * np.maximum(time - self.reference, 0))
-        read = self._all[self._start + group]
-        read *= decay[:, :, None]
-        return dict(zip((trend.name for trend in TRENDS), read.astype(np.float32), strict=True))
+        row = self._start + group
+        if self._decayed:
+            read = np.empty((*row.shape, self.pages), np.float32)
+            self._decayed(row.size, self.pages, self._all, row, decay, read)
+        else:
+            read = (self._all[row] * decay[:, :, None]).astype(np.float32)
+        return dict(zip((trend.name for trend in TRENDS), read, strict=True))
 
     def walk(
         self, openings: Openings, requests: Requests, size: int = 256

@@ -1,3 +1,5 @@
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -185,6 +187,19 @@ def test_a_request_before_the_counts_is_answered_as_of_the_counts():
     counters.add(log_of([(START, 0, "", "")]))
     counters.move_to(START + 7 * DAY)
     assert counters.at(asked([(START, "", "")]))["trend_7d"][0, 0] == pytest.approx(0.5)
+
+
+@settings(max_examples=60)
+@given(replay=replays())
+def test_compiled_and_plain_readings_are_the_same(replay):
+    events, requests = replay
+    counters = TrendCounters(PAGES, GROUPS)
+    counters.add(log_of(events))
+    found = counters.at(asked(requests))
+    with patch.object(counters, "_decayed", None):
+        plain = counters.at(asked(requests))
+    for name, values in found.items():
+        np.testing.assert_array_equal(values, plain[name], err_msg=name)
 
 
 @settings(max_examples=60)
