@@ -1,4 +1,4 @@
-"""The linear parts of the ranker's network from tables, by a compiled loop (``kernels.c``)."""
+"""The linear parts of the ranker's network from tables, by a compiled loop (``kernels/first_layer.c``)."""
 
 from __future__ import annotations
 
