@@ -6,6 +6,7 @@ tests that both give the same vectors.
 
 from __future__ import annotations
 
+import ctypes
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from components.contract.encoding import Codes, find
 from components.contract.files import atomic_file
+from components.contract.kernels import Kernel, library, scratch
 from components.contract.sources import Vectors
 from components.contract.time import DAY
 
@@ -138,6 +140,11 @@ class QueryTower:
             weights={**self.weights, "history": history},
         )
 
+    @cached_property
+    def _compiled(self) -> _CompiledTower | None:
+        kernels = library()
+        return None if kernels is None else _CompiledTower(kernels, self.known, self.weights)
+
     def __call__(
         self,
         associates: NDArray[np.int32],
@@ -158,6 +165,8 @@ class QueryTower:
         history_age_seconds : array of float, shape (B, L)
             Time since each visit; any value where padded.
         """
+        if self._compiled:
+            return self._compiled(associates, attributes, history_pages, history_age_seconds)
         w = self.weights
         page = history_pages[:, : self.history_size]
         valid = page >= 0
@@ -228,3 +237,43 @@ class QueryTower:
             },
             weights=weights,
         )
+
+
+class _CompiledTower:
+    """:meth:`QueryTower.__call__` by the compiled loop ``query``."""
+
+    def __init__(
+        self, kernels: ctypes.CDLL, known: NDArray[np.bool_], weights: Mapping[str, NDArray[np.float32]]
+    ):
+        self._query = Kernel(kernels, "query", "i" * 6 + "p" * 9 + "f" + "p" * 6)
+        names = ("history", "associate", "attribute", "position")
+        layers = ("hidden", "hidden_bias", "output", "output_bias")
+        self._known = np.ascontiguousarray(known)
+        self._tables = [np.ascontiguousarray(weights[name], np.float32) for name in names]
+        self._layers = [np.ascontiguousarray(weights[name], np.float32) for name in layers]
+        self._age = float(weights["age"])
+        self._units, self._size = weights["output"].shape
+
+    def __call__(
+        self,
+        associates: NDArray[np.int32],
+        attributes: NDArray[np.int32],
+        history_pages: NDArray[np.int32],
+        history_age_seconds: NDArray[np.floating],
+    ) -> NDArray[np.float32]:
+        batch, length = history_pages.shape
+        found = np.empty((batch, self._size), np.float32)
+        self._query(
+            *(batch, length, len(self._tables[-1]), self._size, attributes.shape[1], self._units),
+            np.ascontiguousarray(associates, np.int32),
+            np.ascontiguousarray(attributes, np.int32),
+            np.ascontiguousarray(history_pages, np.int32),
+            np.ascontiguousarray(history_age_seconds, np.float64),
+            self._known,
+            *self._tables,
+            self._age,
+            *self._layers,
+            scratch(4 * (4 * self._size + 3 + self._units)),
+            found,
+        )
+        return found

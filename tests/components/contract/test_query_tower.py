@@ -1,9 +1,25 @@
+from dataclasses import replace
+from unittest.mock import patch
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.contract import query_tower
+from components.contract.kernels import library
 from components.contract.query_tower import QueryTower, Vocabulary
+
+
+@pytest.fixture(autouse=True, scope="module", params=["compiled", "plain"])
+def way(request):
+    """Each test runs over both: the compiled loop, and NumPy."""
+    if request.param == "compiled" and library() is None:
+        pytest.skip("the compiled loops are not built")
+    with pytest.MonkeyPatch.context() as patched:
+        if request.param == "plain":
+            patched.setattr(query_tower, "library", lambda: None)
+        yield request.param
 
 
 def tower(pages=4, dimensions=3, history_size=2, seed=0):
@@ -67,6 +83,26 @@ def test_queries_are_unit_vectors_and_rows_do_not_mix(history):
     found = ask(query, history)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(ask(query, history[:1]), found[:1], rtol=1e-5)
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**32), batch=st.integers(1, 4), length=st.integers(0, 5), places=st.integers(1, 4)
+)
+def test_compiled_and_plain_are_the_same(way, seed, batch, length, places):
+    if way == "plain":
+        pytest.skip("compares both already")
+    draw, query = np.random.default_rng(seed), tower(history_size=places, seed=seed)
+    query.known[draw.integers(4)] = False
+    given = (
+        draw.integers(0, 3, batch).astype(np.int32),
+        draw.integers(0, 5, (batch, 2)).astype(np.int32),
+        draw.integers(-1, 4, (batch, length)).astype(np.int32),
+        draw.exponential(1e5, (batch, length)),
+    )
+    found = query(*given)
+    with patch.object(query_tower, "library", lambda: None):
+        np.testing.assert_allclose(replace(query)(*given), found, rtol=1e-4, atol=1e-5)
 
 
 def test_padding_and_length_of_the_history():
