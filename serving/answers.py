@@ -40,17 +40,18 @@ class Recorder:
         self._thread = threading.Thread(target=self._run, name="record-answers", daemon=True)
         self._thread.start()
 
-    def add(self, answers: Callable[[], Sequence[Answer]]) -> None:
+    def add(self, answers: Callable[[], Sequence[Answer]], count: int = 1) -> None:
         """Make and take the records of one call's answers.
 
         They are made at once, since what they are made of, with all candidates and their features, is
         a hundred times as large as they are: while it waited, each request would work in fresh memory.
+        ``count`` is how many there are, for the metric, should they not come to be.
         """
         try:
             made = answers()
         except Exception as error:
             log.error("an answer could not be recorded", **located(error))
-            ANSWERS.labels("dropped").inc()
+            ANSWERS.labels("dropped").inc(count)
             return
         while True:
             try:

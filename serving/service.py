@@ -127,7 +127,7 @@ class Service:
         budget = Budget(seconds, time.monotonic() if started is None else started)
         batch = self.engine.answer(instances, budget=budget)
         if self._recorder is not None:
-            self._recorder.add(batch.records)
+            self._recorder.add(batch.records, len(batch.answers))
         return batch.answers
 
     def observe(self, events: Sequence[StoredEvent]) -> list[StoredEvent]:

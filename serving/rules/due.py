@@ -38,6 +38,27 @@ class Due(NamedTuple):
         return Due(self.page[kept], self.when[kept], self.mandatory[kept], self.again[kept])
 
 
+class Done(NamedTuple):
+    """Pages that an associate completed before a request, and when last, epoch seconds; m of them.
+
+    Attributes
+    ----------
+    page : array of int32, shape (m,)
+    when : array of float64, shape (m,)
+    """
+
+    page: NDArray[np.int32]
+    when: NDArray[np.float64]
+
+    @classmethod
+    def before(cls, completed: Mapping[int, float], time: float) -> Done:
+        """Of all completions those before a time."""
+        page = np.fromiter(completed.keys(), np.int32, len(completed))
+        when = np.fromiter(completed.values(), np.float64, len(completed))
+        past = when < time
+        return cls(page, when) if past.all() else cls(page[past], when[past])
+
+
 class _Required(NamedTuple):
     """Mandatory pages of a role, when they were published and updated, and seconds until they are due."""
 
@@ -89,10 +110,10 @@ class DueDates:
             rows = np.sort(found["page"].to_numpy()).astype(np.int32)
             self._required[str(role)] = _Required(rows, published[rows], updated[rows], given[rows])
 
-    def __call__(self, requests: Requests, i: int, completed: Mapping[int, float]) -> Due:
-        """Dates of request ``i``; ``completed`` says when which page was completed last."""
+    def __call__(self, requests: Requests, i: int, completed: Done) -> Due:
+        """Dates of request ``i``."""
         page, published, updated, given = self._required.get(str(requests.attributes["role"][i]), _NONE)
-        done, finished = completions(completed, requests.time[i])
+        done, finished = completed
         if not len(page) and not len(done):
             return _NOTHING
         required = len(page)
@@ -123,11 +144,3 @@ class DueDates:
         """Those of the dates that are past or near at a time, the earliest first."""
         near = np.flatnonzero(dates.when <= time + self._window)
         return dates.take(near[dates.when[near].argsort(kind="stable")])
-
-
-def completions(completed: Mapping[int, float], time: float) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Pages completed before a time, and when."""
-    page = np.fromiter(completed.keys(), np.int32, len(completed))
-    when = np.fromiter(completed.values(), np.float64, len(completed))
-    before = when < time
-    return (page, when) if before.all() else (page[before], when[before])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from components.contract.requests import Requests
 from serving.rules.arrangement import Arrangement, Arranger, Standing
-from serving.rules.due import DueDates
+from serving.rules.due import Done, DueDates
 from serving.rules.rules import Rules
 from serving.rules.selection import Views
 from serving.rules.visibility import Visibility
@@ -74,12 +74,11 @@ class Rulings:
     """
 
     def __init__(self, policy: Policy, requests: Requests, completed: Completed):
-        self._requests, self._completed = requests, completed
-        self._views, self._visibility, self._arranger = policy.views, policy.visibility, policy.arranger
-        self._replaces = policy.replaces
-        self._dates = [policy.due(requests, i, completed[i]) for i in range(len(requests))]
-        # What is past or near.
+        self._policy, self._requests = policy, requests
         times = requests.time.tolist()
+        self._done = [Done.before(pages, time) for pages, time in zip(completed, times, strict=True)]
+        self._dates = [policy.due(requests, i, done) for i, done in enumerate(self._done)]
+        # What is past or near.
         self._soon = [policy.due.soon(dates, time) for dates, time in zip(self._dates, times, strict=True)]
 
     def allow(self, allowed: NDArray[np.bool_]) -> None:
@@ -91,7 +90,7 @@ class Rulings:
             Pages that are published, meant for the role and not yet opened (``Retriever.allowed``);
             changed in place.
         """
-        self._visibility.allow(allowed, self._requests, self._completed, self._soon)
+        self._policy.visibility.allow(allowed, self._requests, self._done, self._soon)
 
     def wanted(self, allowed: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Pages that must be candidates: pinned ones and those that are due.
@@ -106,14 +105,15 @@ class Rulings:
         rows, pages : arrays of int32
             Rows of requests and of pages, in this order, each pair once.
         """
+        views, visibility = self._policy.views, self._policy.visibility
         rows: list[int] = []
         pages: list[int] = []
         for i, soon in enumerate(self._soon):
-            found = [page for _, page, _ in self._views(self._requests, i).pins]
+            found = [page for _, page, _ in views(self._requests, i).pins]
             found += soon.page[allowed[i, soon.page]][:_MOST_DUE].tolist()
-            if self._replaces and found:
-                missing = self._visibility.missing(self._requests, i, self._completed[i])
-                found = [self._visibility.instead(page, missing) for page in found]
+            if self._policy.replaces and found:
+                missing = visibility.missing(self._requests, i, self._done[i])
+                found = [visibility.instead(page, missing) for page in found]
             kept = sorted({page for page in found if page >= 0 and allowed[i, page]})
             rows += [i] * len(kept)
             pages += kept
@@ -142,8 +142,8 @@ class Rulings:
         explain : bool
             Also count what is hidden.
         """
-        given = self._requests, i, self._completed[i]
-        missing = self._visibility.missing(*given) if self._replaces else None
-        standing = Standing(self._views(self._requests, i), self._dates[i], self._soon[i], missing)
-        hidden = self._visibility.hidden(*given, self._soon[i]) if explain else {}
-        return self._arranger(standing, pages, scores, limit, hidden)
+        policy, given = self._policy, (self._requests, i, self._done[i])
+        missing = policy.visibility.missing(*given) if policy.replaces else None
+        standing = Standing(policy.views(self._requests, i), self._dates[i], self._soon[i], missing)
+        hidden = policy.visibility.hidden(*given, self._soon[i]) if explain else {}
+        return policy.arranger(standing, pages, scores, limit, hidden)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from components.contract.eligibility import Eligibility
 from components.contract.requests import Requests
 from components.contract.time import DAY
-from serving.rules.due import Due, completions, opened_pages
+from serving.rules.due import Done, Due, opened_pages
 from serving.rules.prerequisites import Prerequisites
 from serving.rules.rules import Rules
 from serving.rules.selection import Views
@@ -39,14 +39,14 @@ class Visibility:
         self,
         allowed: NDArray[np.bool_],
         requests: Requests,
-        completed: Sequence[Mapping[int, float]],
+        completed: Sequence[Done],
         soon: Sequence[Due],
     ) -> None:
         """See :meth:`serving.rules.policy.Rulings.allow`; ``soon`` holds each request's pages due soon."""
         eligible: NDArray[np.bool_] | None = None
         for i in range(len(requests)):
             row, view = allowed[i], self._views(requests, i)
-            done, _ = completions(completed[i], requests.time[i])
+            done = completed[i].page
             row[done] = False
             back = self._back(requests, i, done, soon[i])
             if len(back):
@@ -61,14 +61,14 @@ class Visibility:
                 missing[done] = False
                 row[self._prerequisites.waiting(missing)] = False
 
-    def missing(self, requests: Requests, i: int, completed: Mapping[int, float]) -> NDArray[np.bool_]:
+    def missing(self, requests: Requests, i: int, completed: Done) -> NDArray[np.bool_]:
         """Pages that the associate may see and has not opened, (P,): what prerequisites wait for."""
         missing = self._eligibility(requests.take(slice(i, i + 1)))[0]
         shown = self._views(requests, i).shown
         if shown is not None:
             missing &= shown
         missing[opened_pages(requests, i)] = False
-        missing[completions(completed, requests.time[i])[0]] = False
+        missing[completed.page] = False
         return missing
 
     def waiting(self, missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -81,10 +81,10 @@ class Visibility:
         """See :meth:`serving.rules.prerequisites.Prerequisites.instead`."""
         return self._prerequisites.instead(page, missing)
 
-    def hidden(self, requests: Requests, i: int, completed: Mapping[int, float], soon: Due) -> dict[str, int]:
+    def hidden(self, requests: Requests, i: int, completed: Done, soon: Due) -> dict[str, int]:
         """How many pages each rule hides from one associate; several may hide the same page."""
         eligible = self._eligibility(requests.take(slice(i, i + 1)))[0]
-        done, _ = completions(completed, requests.time[i])
+        done = completed.page
         opened = opened_pages(requests, i)
         back = self._back(requests, i, done, soon)
         counts = {name: int((mask & eligible).sum()) for name, mask in self._views(requests, i).hides}

@@ -1,6 +1,8 @@
 import threading
 import time
 
+from prometheus_client import REGISTRY
+
 from serving.answers import Recorder
 from serving.stores.base import Answer, StoreError
 
@@ -60,9 +62,13 @@ def test_what_does_not_fit_is_dropped_oldest_first():
 
 
 def test_a_record_that_cannot_be_made_stops_nothing():
-    store = Kept()
+    def dropped():
+        return REGISTRY.get_sample_value("waymark_answers_total", {"outcome": "dropped"}) or 0
+
+    store, before = Kept(), dropped()
     recorder = Recorder(store)
-    recorder.add(lambda: [][0])
+    recorder.add(lambda: [][0], 3)
     recorder.add(answer(1))
     recorder.stop()
     assert [one.request_id for one in store.answers] == ["r1"]
+    assert dropped() - before == 3

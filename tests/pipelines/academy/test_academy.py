@@ -12,7 +12,7 @@ from components.ingest.step import run
 from components.preprocess.tables import read_pages
 from pipelines.academy.generate import make_academy
 from pipelines.academy.truth import RECENT, TruePreference
-from serving.rules.due import DueDates
+from serving.rules.due import Done, DueDates
 from serving.rules.rules import Rules
 from tests.support.build import make_requests
 
@@ -208,7 +208,7 @@ def test_the_server_gives_the_due_dates_of_the_truth(academy):
     for who in range(50):
         role = academy.associates.filter(associate_id=truth.associate_ids[who])["role"][0]
         tenure = max(end - truth.hired_at[who], 0) / DAY
-        found = dates(make_requests([end], role=[role], tenure_days=[tenure]), 0, {})
+        found = dates(make_requests([end], role=[role], tenure_days=[tenure]), 0, Done.before({}, end))
         asked = [row[pages["page_id"][page]] for page in found.page.tolist()]
         assert sorted(asked) == np.flatnonzero(truth.mandatory[truth.role[who]]).tolist()
         expected = np.maximum(truth.assigned_at[asked], truth.hired_at[who]) + truth.due_days[asked] * DAY
