@@ -19,6 +19,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from components.contract.tables import LONGEST_ID
 from serving.errors import RequestError
 from serving.settings import ServingSettings
 
@@ -27,7 +28,7 @@ MOST_EXCLUDED = 100
 # NumPy drops a text's trailing NULs, so two ids could become one.
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 Identifier = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=256, pattern=_PRINTABLE)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_ID, pattern=_PRINTABLE)
 ]
 Attribute = Annotated[str, StringConstraints(strip_whitespace=True, max_length=256, pattern=_PRINTABLE)]
 _LATEST = 4_102_444_800.0

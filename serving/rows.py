@@ -15,12 +15,11 @@ import orjson
 import polars as pl
 
 from components.contract import columns as c
-from components.contract.tables import TABLES, check, content_id
+from components.contract.tables import LONGEST_ID, TABLES, check, content_id
 from serving.stores.base import StoredEvent
 
 _TABLE = TABLES["events"]
 _FIELDS = _TABLE.kinds.keys()
-_LONGEST = 256
 _LATE = f"{c.TIMESTAMP}: more than a day in the future"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TYPES = frozenset(c.EVENT_TYPES)
@@ -76,8 +75,8 @@ def _shape(row: Any) -> str | None:
         return f"{min(row.keys() - _FIELDS)[:100]}: unknown field"
     for name, value in row.items():
         if isinstance(value, str):
-            if len(value) > _LONGEST:
-                return f"{name}: longer than {_LONGEST} characters"
+            if len(value) > LONGEST_ID:
+                return f"{name}: longer than {LONGEST_ID} characters"
         elif isinstance(value, dict | list | bool):
             return f"{name}: text or a number is expected"
     return None

@@ -116,6 +116,9 @@ TABLES: dict[TableName, Table] = {
     ),
 }
 BAD_SCHEMA = pl.Schema({"table": pl.String, "column": pl.String, "reason": pl.String, "row": pl.String})
+# As in requests: an id that no request may hold could never be asked for.
+LONGEST_ID = 256
+_ASKED_FOR = (c.ASSOCIATE_ID, c.PAGE_ID)
 _SHOWN = 80
 _ROW_SHOWN = 2000
 _ISO = (
@@ -278,6 +281,9 @@ def _problems(
             found.append((name, messages.get(kind, "no text"), unread))
         if name in spec.required:
             found.append((name, "empty", value.is_null()))
+        if name in _ASKED_FOR:
+            found.append((name, "control characters", value.str.contains(r"[\x00-\x1f\x7f]")))
+            found.append((name, f"longer than {LONGEST_ID} characters", value.str.len_chars() > LONGEST_ID))
     for name, (low, high) in spec.bounds.items():
         outside = pl.col(name) < low
         if high is not None:

@@ -49,7 +49,7 @@ def test_blanks_are_trimmed(told, method, sent, read):
 
 
 @pytest.mark.parametrize(("sent", "read"), [("A%00", "A\0"), ("%1FA", "\x1fA"), ("A%0AB", "A\nB")])
-def test_whatever_an_event_may_hold_can_be_forgotten(told, sent, read):
+def test_what_older_stores_hold_can_be_forgotten(told, sent, read):
     client, ids = told
     ids.clear()
     assert client.delete(f"/v1/associates/{sent}").status_code == 204

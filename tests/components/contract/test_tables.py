@@ -94,6 +94,9 @@ def test_any_instant_survives_iso_text_and_microseconds(moment):
         ("event_type", "look", "event_type: unknown type, must be one of impression, view"),
         ("associate_id", "  ", "associate_id: empty"),
         ("page_id", None, "page_id: empty"),
+        ("page_id", "P\x001", "page_id: control characters"),
+        ("associate_id", "A\n1", "associate_id: control characters"),
+        ("associate_id", "a" * 257, "associate_id: longer than 256 characters"),
         ("timestamp", -5, "timestamp: before 1970"),
     ],
 )
@@ -102,6 +105,11 @@ def test_bad_event(column, value, words):
     assert found.rows.is_empty()
     assert found.bad["reason"][0].startswith(words)
     assert f'"{column}"' in found.bad["row"][0]
+
+
+@pytest.mark.parametrize("value", ["a" * 256, "Zoë 7", "north/17", "\x0cA1 "])
+def test_ids_as_requests_may_hold_them(value):
+    assert check("events", events(associate_id=[value])).bad.is_empty()
 
 
 def test_nan_is_null():
