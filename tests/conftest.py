@@ -19,6 +19,11 @@ SMALL = {
 }
 
 
+def pytest_collection_modifyitems(items):
+    # The longest tests first: at the end one worker would wait minutes for the other.
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/e2e/"))
+
+
 @pytest.fixture(scope="session")
 def small_academy(tmp_path_factory) -> Path:
     """Contract tables of 150 associates, 80 pages and 20 days, with their true preference."""
