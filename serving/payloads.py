@@ -19,14 +19,14 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from components.contract.tables import LONGEST_ID
+from components.contract.tables import CONTROL, LONGEST_ID
 from serving.errors import RequestError
 from serving.settings import ServingSettings
 
 MOST_ITEMS = 100
 MOST_EXCLUDED = 100
 # NumPy drops a text's trailing NULs, so two ids could become one.
-_PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+_PRINTABLE = rf"^[^{CONTROL}]*$"
 Identifier = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_ID, pattern=_PRINTABLE)
 ]

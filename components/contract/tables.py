@@ -116,8 +116,9 @@ TABLES: dict[TableName, Table] = {
     ),
 }
 BAD_SCHEMA = pl.Schema({"table": pl.String, "column": pl.String, "reason": pl.String, "row": pl.String})
-# As in requests: an id that no request may hold could never be asked for.
-LONGEST_ID = 256
+# As in requests: an id that no request may hold could never be asked for. Characters as in a regular
+# expression's brackets.
+LONGEST_ID, CONTROL = 256, r"\x00-\x1f\x7f"
 _ASKED_FOR = (c.ASSOCIATE_ID, c.PAGE_ID)
 _SHOWN = 80
 _ROW_SHOWN = 2000
@@ -282,7 +283,7 @@ def _problems(
         if name in spec.required:
             found.append((name, "empty", value.is_null()))
         if name in _ASKED_FOR:
-            found.append((name, "control characters", value.str.contains(r"[\x00-\x1f\x7f]")))
+            found.append((name, "control characters", value.str.contains(f"[{CONTROL}]")))
             found.append((name, f"longer than {LONGEST_ID} characters", value.str.len_chars() > LONGEST_ID))
     for name, (low, high) in spec.bounds.items():
         outside = pl.col(name) < low

@@ -32,7 +32,7 @@ INLINE float log1p_of(const struct catalogue *c, int64_t number) {
 
 /* Bytes that the next function works in. */
 int64_t features_work(const struct catalogue *c) {
-  return 4 * (c->topics + c->formats) + (8 + 4) * KINDS * c->labels + 8 * c->labels + 2 * (c->pages + 16);
+  return 4 * (c->topics + c->formats) + (8 + 4) * KINDS * c->labels + 8 * c->labels + c->pages + 1;
 }
 
 /* What is never positive or not known counts as 0. */

@@ -34,7 +34,7 @@ INLINE void add_line(
   EACH_COLUMN sum[c] += row[c] + part * (row[c + columns] - row[c]) - other[c];
 }
 
-/* What the linear parts of the ranker's network make of n candidates: see ranking.Tables. A number adds to
+/* What the linear parts of the ranker's network make of n candidates: see first_layer.FirstLayer. A number adds to
    each column what lies between its values at two knots. What most candidates of a block share, as what the
    request says of itself and what a source says of pages that it does not list, is added once. */
 WIDEST void first_layer(

@@ -9,28 +9,20 @@ from hypothesis import strategies as st
 from components.contract import columns as c
 from components.contract import features
 from components.contract.features import CATEGORICAL, NUMERIC, FeatureBuilder
-from components.contract.kernels import library
 from components.contract.requests import requests_of_stage
 from components.contract.retrieval import SCORES, SOURCES
 from components.contract.shortlists import Shortlist
 from components.contract.time import DAY
 from components.contract.trends import empty_counters, openings
 from tests.support.build import HOUR, logs, make_dataset, make_requests, random_retriever
+from tests.support.ways import both_ways, once
 
 # Saturday 2001-09-08, midnight UTC.
 MIDNIGHT = 11573 * DAY
 MINUTE = 60.0
 
 
-@pytest.fixture(autouse=True, scope="module", params=["compiled", "plain"])
-def way(request):
-    """Each test runs over both: the compiled loop, and NumPy."""
-    if request.param == "compiled" and library() is None:
-        pytest.skip("the compiled loops are not built")
-    with pytest.MonkeyPatch.context() as patched:
-        if request.param == "plain":
-            patched.setattr(features, "library", lambda: None)
-        yield request.param
+way = both_ways(features)
 
 
 def every_page(requests, pages, scores=None, ranks=None):
@@ -355,11 +347,10 @@ def test_batch_and_one_by_one_agree_and_all_is_finite(visits):
         assert (categorical >= 0).all()
 
 
+@once
 @settings(max_examples=100)
 @given(visits=logs())
 def test_compiled_and_plain_are_the_same(way, visits):
-    if way == "plain":
-        pytest.skip("compares both already")
     dataset = rich(visits, daily(visits))
     compiled = replayed(dataset)
     with patch.object(features, "library", lambda: None):

@@ -7,19 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.contract import query_tower
-from components.contract.kernels import library
 from components.contract.query_tower import QueryTower, Vocabulary
+from tests.support.ways import both_ways, once
 
-
-@pytest.fixture(autouse=True, scope="module", params=["compiled", "plain"])
-def way(request):
-    """Each test runs over both: the compiled loop, and NumPy."""
-    if request.param == "compiled" and library() is None:
-        pytest.skip("the compiled loops are not built")
-    with pytest.MonkeyPatch.context() as patched:
-        if request.param == "plain":
-            patched.setattr(query_tower, "library", lambda: None)
-        yield request.param
+way = both_ways(query_tower)
 
 
 def tower(pages=4, dimensions=3, history_size=2, seed=0):
@@ -85,13 +76,12 @@ def test_queries_are_unit_vectors_and_rows_do_not_mix(history):
     np.testing.assert_allclose(ask(query, history[:1]), found[:1], rtol=1e-5)
 
 
+@once
 @settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32), batch=st.integers(1, 4), length=st.integers(0, 5), places=st.integers(1, 4)
 )
 def test_compiled_and_plain_are_the_same(way, seed, batch, length, places):
-    if way == "plain":
-        pytest.skip("compares both already")
     draw, query = np.random.default_rng(seed), tower(history_size=places, seed=seed)
     query.known[draw.integers(4)] = False
     given = (

@@ -72,8 +72,8 @@ def test_faults_are_found(month, tmp_path, record_property):
     assert sum(hit for _, hit, _ in rows) >= 19, table
 
 
-# A run takes 5 seconds or three times that, as the machine has it: all sixty days run on demand,
-# ``pytest -m bench tests/components/validate/test_days.py``.
+# A run takes 5 seconds or three times that, as the machine has it: all days run on demand,
+# ``pytest -m bench tests/components/validate/test_days.py``. One pause in sixty days is none in thirty.
 @pytest.mark.slow
 @pytest.mark.timeout(5400)
 @pytest.mark.parametrize("days", [31, pytest.param(61, marks=pytest.mark.bench)])
@@ -94,7 +94,7 @@ def test_clean_days_pass(tmp_path, record_property, days):
             assert not site.run(day)[1]
     print(len(pauses), "pauses", *pauses, len(warnings), "warnings", *warnings, sep="\n")
     record_property("pauses", len(pauses))
-    assert len(pauses) <= 1, pauses
+    assert len(pauses) <= days // 60, pauses
 
 
 @pytest.mark.slow
