@@ -28,7 +28,9 @@ class Batcher:
 
     Off the event loop, which answers liveness probes meanwhile; and in one thread, since more of them
     wait for each other's interpreter lock, while a batch shares what a call costs by itself. Nobody
-    waits for others to come: whatever has queued up since the thread last looked is its next batch.
+    waits for others to come: what has queued up since the thread last looked is its next batch, though
+    no more than half of all who wait. The event loop reads and writes for one half while the thread answers
+    the other; were all in one batch, each would stand idle while the other works.
     Where nobody else comes, to hand a single question over and its answer back would take longer than
     much of the answer, so it is answered where it came.
 
@@ -84,7 +86,8 @@ class Batcher:
     def _take(self, first: _Job) -> tuple[list[_Job], _Job | None]:
         """Jobs that make one batch, and the one after it if that was taken already."""
         jobs, size = [first], len(first.instances)
-        while size < _MOST:
+        half = max(2, (self._under_way + 1) // 2)
+        while size < _MOST and len(jobs) < half:
             try:
                 job = self._waiting.get_nowait()
             except queue.Empty:

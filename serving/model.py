@@ -79,7 +79,7 @@ class Recommender(Model):
 
 
 class Server(ModelServer):
-    """KServe's server at an address of choice: its own is always 0.0.0.0.
+    """KServe's server at an address of choice (its own is always 0.0.0.0), without its access log.
 
     Parameters
     ----------
@@ -94,6 +94,8 @@ class Server(ModelServer):
     async def _serve(self) -> None:
         self._rest_server.config.host = self._host
         self._rest_server.config.http = BoundedProtocol
+        # KServe's middleware names each request by walking all routes, for a log that is off.
+        self._rest_server._add_middlewares = lambda app: None
         await super()._serve()
 
 

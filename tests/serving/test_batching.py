@@ -52,9 +52,20 @@ def test_what_came_meanwhile_is_one_batch():
     recommend = Recommender()
     found = run(together(recommend, ["a"], ["b", "c"], ["d"]))
     assert ids(found) == [["first", "too"], ["a"], ["b", "c"], ["d"]]
-    assert recommend.calls == [["first", "too"], ["a", "b", "c", "d"]]
+    # Two at least, or half of those who wait.
+    assert recommend.calls == [["first", "too"], ["a", "b", "c"], ["d"]]
     # As old as its oldest request; as large as the largest.
-    assert recommend.bounds == [(5.0, 2), (7.0, 2)]
+    assert recommend.bounds == [(5.0, 2), (8.0, 2), (7.0, 1)]
+
+
+def test_a_batch_is_half_of_those_who_wait():
+    recommend = Recommender()
+    run(together(recommend, *([str(n)] for n in range(7))))
+    # The first request counts until the event loop has handed its answers back, which may come later.
+    first, second, *_ = recommend.calls
+    assert first == ["first", "too"]
+    assert second == ["0", "1", "2", "3"]
+    assert [name for call in recommend.calls[1:] for name in call] == [str(n) for n in range(7)]
 
 
 def test_a_large_request_is_no_burden_to_others():
