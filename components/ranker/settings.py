@@ -44,6 +44,12 @@ class RankerSettings(StepSettings):
     epochs: int = Field(14, ge=1, description="Most passes over the examples")
     patience: int = Field(3, ge=1, description="Passes without a better validation loss before stopping")
     validation_share: float = Field(0.15, gt=0, lt=1, description="Latest requests kept to choose the epoch")
+    loss_q: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="How little requests count whose opened page seems unlikely; 0: cross-entropy",
+    )
     pointwise_weight: float = Field(0.0, ge=0, description="Weight of the log loss beside the listwise loss")
     head_weight: float = Field(
         0.3, ge=0, description="Weight of the losses of the heads completion and dwell; 0: no such heads"

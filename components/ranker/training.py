@@ -45,11 +45,13 @@ class Trained:
     figures: dict[str, float]
 
 
-def listwise_loss(logits: Any, row: Any, label: Any) -> Any:
-    """Softmax cross-entropy over each request's candidates, averaged over requests.
+def listwise_loss(logits: Any, row: Any, label: Any, q: float = 0.0) -> Any:
+    """Generalised cross-entropy of the softmax over each request's candidates, averaged over requests.
 
     Cao et al., "Learning to Rank: From Pairwise Approach to Listwise Approach", ICML 2007
-    (ListNet, top-one). Each request has exactly one opened page.
+    (ListNet, top-one). Each request has exactly one opened page; with its probability p the loss is
+    (1 - p**q) / q, by Zhang and Sabuncu, "Generalized Cross Entropy Loss for Training Deep Neural
+    Networks with Noisy Labels", NeurIPS 2018.
 
     Parameters
     ----------
@@ -57,10 +59,13 @@ def listwise_loss(logits: Any, row: Any, label: Any) -> Any:
     row : int32 tensor, shape (N,)
         Ascending request numbers 0..B-1.
     label : bool tensor, shape (N,)
+    q : float
+        0 to 1; 0 for cross-entropy, its limit.
     """
     highest = tf.math.segment_max(logits, row)
     total = tf.math.segment_sum(tf.exp(logits - tf.gather(highest, row)), row)
-    return tf.reduce_mean(tf.math.log(total) + highest - tf.boolean_mask(logits, label))
+    losses = tf.math.log(total) + highest - tf.boolean_mask(logits, label)
+    return tf.reduce_mean(-tf.math.expm1(-q * losses) / q if q else losses)
 
 
 def pointwise_loss(logits: Any, row: Any, label: Any) -> Any:
@@ -97,6 +102,17 @@ class _Batch(NamedTuple):
     outcome: Any
 
 
+def _half_opened(sample: NDArray[np.float32], examples: Examples) -> NDArray[np.float32]:
+    """Numbers that bins are cut by: of the opened pages, and of as many candidates of a sample.
+
+    Opened pages gather where few candidates are, at the sources' highest scores and first ranks, and
+    equally filled bins of candidates alone would put them into one.
+    """
+    opened = examples.numeric[np.flatnonzero(examples.label)]
+    others = np.linspace(0, len(sample) - 1, len(opened)).astype(int)
+    return np.concatenate([opened, sample[others]])
+
+
 class _Trainer:
     """One network, its optimiser, and the running mean of its weights, which is what training gives.
 
@@ -110,7 +126,7 @@ class _Trainer:
         mean, deviation = sample.mean(axis=0), sample.std(axis=0)
         sizes = [len(examples.values[name]) for name in CATEGORICAL]
         scale = np.where(deviation > 1e-6, deviation, 1.0)
-        edges = bin_edges(sample, settings.numeric_bins)
+        edges = bin_edges(_half_opened(sample, examples), settings.numeric_bins)
         self.learner, self.net = (DeepFM(sizes, mean, scale, edges, settings, seed) for _ in range(2))
         pages = self.net.history_pages
         self.latest = examples.history.latest(pages)
@@ -137,7 +153,7 @@ class _Trainer:
         with tf.GradientTape() as tape:
             found = self.learner.logits(batch.numeric, batch.codes, batch.latest, step)
             logits = found["view"] + self.learner.position_logits(batch.position)
-            loss = listwise_loss(logits, row, batch.label)
+            loss = listwise_loss(logits, row, batch.label, self.settings.loss_q)
             total = loss
             if self.settings.pointwise_weight:
                 total += self.settings.pointwise_weight * pointwise_loss(logits, row, batch.label)
@@ -156,7 +172,7 @@ class _Trainer:
     def _validate(self, batch: _Batch) -> Any:
         # What was opened then depended on places too, so without them the most biased epoch would look best.
         logits = self.net(batch.numeric, batch.codes, batch.latest) + self.net.position_logits(batch.position)
-        return listwise_loss(logits, batch.latest.row, batch.label)
+        return listwise_loss(logits, batch.latest.row, batch.label, self.settings.loss_q)
 
     def _batches(
         self, requests: NDArray[np.int64], sample: tuple[np.random.Generator, int] | None

@@ -26,9 +26,20 @@ def test_listwise_loss_by_hand():
     assert float(listwise_loss(LOGITS, ROW, LABEL)) == pytest.approx((first + second) / 2, rel=1e-6)
 
 
-def test_listwise_loss_of_large_logits_and_shifts():
-    loss = float(listwise_loss(LOGITS + 1000.0, ROW, LABEL))
-    assert loss == pytest.approx(float(listwise_loss(LOGITS, ROW, LABEL)), rel=1e-4)
+def test_listwise_loss_forgives_the_hopeless():
+    p = np.exp([1.0, 3.0]) / [np.exp(1) + np.exp(2), np.exp(0) + np.exp(3) + np.exp(-1)]
+    for q in (0.3, 1.0):
+        loss = float(listwise_loss(LOGITS, ROW, LABEL, q))
+        assert loss == pytest.approx(((1 - p**q) / q).mean(), rel=1e-6)
+    # The opened page is all but impossible: cross-entropy has no bound, this one has.
+    hopeless = LOGITS - 1000.0 * tf.cast(LABEL, tf.float32)
+    assert float(listwise_loss(hopeless, ROW, LABEL, 0.3)) == pytest.approx(1 / 0.3, rel=1e-6)
+
+
+@pytest.mark.parametrize("q", [0.0, 0.3])
+def test_listwise_loss_of_large_logits_and_shifts(q):
+    loss = float(listwise_loss(LOGITS + 1000.0, ROW, LABEL, q))
+    assert loss == pytest.approx(float(listwise_loss(LOGITS, ROW, LABEL, q)), rel=1e-4)
 
 
 def test_pointwise_loss_by_hand():
@@ -93,12 +104,27 @@ def test_the_continuation_of_an_older_page_is_learned_from_the_history():
         settings = QUICK.model_copy(
             update={"epochs": 12, "average": 0.95, "refit": False, "dimensions": 8, "history_pages": pages}
         )
-        found = train(examples, settings.model_copy(update={"dropout": 0.0, "field_dropout": 0.1}))
+        # The loss is half as steep where all pages look alike, as they do for long here: so is the decay.
+        found = train(
+            examples, settings.model_copy(update={"dropout": 0.0, "field_dropout": 0.1, "l2": 5e-4})
+        )
         logits = score(found.members, unseen.numeric, unseen.categorical, unseen.history)
         return ndcg(*positions(logits, unseen.row, unseen.label, 500, 20), 10).mean()
 
     assert gain(0) < 0.6
     assert gain(6) > 0.8
+
+
+def test_bins_are_cut_where_opened_pages_are():
+    """Nine of ten candidates lie below 1 and all opened pages above: half of the bins are theirs."""
+    examples = toy_examples(100, 10)
+    draw = np.random.default_rng(3)
+    examples.numeric[:, 0] = draw.random(1000) + examples.label
+    quick = QUICK.model_copy(update={"epochs": 1, "refit": False, "numeric_bins": 8})
+    edges = train(examples, quick).members[0].edges.numpy()[0]
+    # One bin in ten of the candidates' half is above 1 too.
+    assert (edges[:-1] < 1).sum() in (3, 4)
+    assert edges[-1] == pytest.approx(examples.numeric[:, 0].max(), abs=1e-5)
 
 
 def test_large_seeds_are_seeds_too():
