@@ -42,7 +42,8 @@ class Batcher:
 
     def __init__(self, recommend: Callable[..., Answers]):
         self._recommend = recommend
-        # Of this turn of the event loop; what the thread has; whether nobody came beside the last one.
+        # Of this turn of the event loop; how many the thread has, and reads; whether nobody came beside
+        # the last one.
         self._came: list[_Job] = []
         self._under_way = 0
         self._quiet = True

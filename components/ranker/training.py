@@ -108,7 +108,7 @@ def _half_opened(sample: NDArray[np.float32], examples: Examples) -> NDArray[np.
     Opened pages gather where few candidates are, at the sources' highest scores and first ranks, and
     equally filled bins of candidates alone would put them into one.
     """
-    opened = examples.numeric[np.flatnonzero(examples.label)]
+    opened = examples.numeric[examples.label]
     others = np.linspace(0, len(sample) - 1, len(opened)).astype(int)
     return np.concatenate([opened, sample[others]])
 

@@ -48,7 +48,7 @@ def ids(found):
     return [[answer["associate_id"] for answer in answers] for answers in found]
 
 
-def test_what_came_meanwhile_is_one_batch():
+def test_what_came_meanwhile_is_answered_in_batches():
     recommend = Recommender()
     found = run(together(recommend, ["a"], ["b", "c"], ["d"]))
     assert ids(found) == [["first", "too"], ["a"], ["b", "c"], ["d"]]
