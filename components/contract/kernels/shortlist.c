@@ -1,8 +1,10 @@
 #include "common.h"
 
-/* Values looked at to guess how large the best are; keys that are sorted by counting. */
+/* Values looked at to guess how large the best are; values that are sorted by counting, and of how many at
+   a time the larger are counted. */
 #define SAMPLE 256
 #define COUNTED 640
+#define LANES 64
 
 /* A page and what is said of it in one number: more is better, and of equals the first page is. */
 INLINE int64_t key_of(float value, int64_t page) {
@@ -53,32 +55,48 @@ INLINE float largest_of(const float *value, int64_t n) {
   return found;
 }
 
-/* Keys of the values that are at least as large as a bound. There must be room for one more. */
-INLINE int64_t gather(const float *value, int64_t pages, float bound, int64_t *key) {
-  int64_t n = 0;
-  for (int64_t first = 0; first < pages; first += 16) {
-    const int64_t stop = first + 16 < pages ? first + 16 : pages;
-    int any = 0;
-    for (int64_t p = first; p < stop; p++) any |= value[p] >= bound;
-    if (!any) continue;
-    /* Without a branch, which would be guessed wrong as often as not. */
-    for (int64_t p = first; p < stop; p++) {
-      key[n] = key_of(value[p], p);
-      n += value[p] >= bound;
-    }
+/* Values and their pages: room for LANES more than there are pages; and a mark for each page, in whole words. */
+struct pairs {
+  float *value;
+  int32_t *page;
+  uint8_t *mark;
+};
+
+/* Does something for each i below n whose mark is 1 and not 0, eight at a time: most have none. Words are read as
+   little-endian machines have them. */
+#define EACH_MARKED(i, mark, n)                       \
+  for (int64_t word_ = 0; word_ < (n); word_ += 8)    \
+    for (uint64_t bits_ = word_of((mark) + word_), i; \
+         bits_ && (i = (uint64_t)word_ + ((uint64_t)__builtin_ctzll(bits_) >> 3), 1); bits_ &= bits_ - 1)
+
+INLINE uint64_t word_of(const uint8_t *mark) {
+  uint64_t word;
+  memcpy(&word, mark, sizeof word);
+  return word;
+}
+
+/* Those of n values that are at least as large as a bound, and their pages: the value's own place where none is
+   given. Returns how many. */
+INLINE int64_t gather(const float *value, const int32_t *page, int64_t n, float bound, struct pairs found) {
+  int64_t many = 0;
+  for (int64_t i = 0; i < n; i++) found.mark[i] = value[i] >= bound;
+  memset(found.mark + n, 0, 8);
+  EACH_MARKED(i, found.mark, n) {
+    found.value[many] = value[i];
+    found.page[many++] = page ? page[i] : (int32_t)i;
   }
-  return n;
+  return many;
 }
 
 /* A bound that somewhat more than k values reach, probably: from a sample. */
-INLINE float guess(const float *value, int64_t pages, int64_t k) {
+INLINE float guess(const float *value, int64_t n, int64_t k) {
   float sample[SAMPLE];
-  const float hit = (float)k * SAMPLE / (float)pages;
+  const float hit = (float)k * SAMPLE / (float)n;
   /* Three standard deviations above the expected number. */
   const int wanted = (int)(hit + 3 * sqrtf(hit) + 1);
   float bound = FLT_MIN;
-  if (pages < 4 * SAMPLE || wanted >= SAMPLE) return bound;
-  for (int i = 0; i < SAMPLE; i++) sample[i] = value[i * pages / SAMPLE];
+  if (n < 4 * SAMPLE || wanted >= SAMPLE) return bound;
+  for (int i = 0; i < SAMPLE; i++) sample[i] = value[i * n / SAMPLE];
   for (int larger = 0; larger < wanted;) {
     const float largest = largest_of(sample, SAMPLE);
     if (largest < FLT_MIN) return FLT_MIN;
@@ -91,23 +109,41 @@ INLINE float guess(const float *value, int64_t pages, int64_t k) {
   return bound;
 }
 
-/* Pages of the k largest positive values, best first; returns how many there are. Of equals the first page
-   is better. key has room for one more than all pages, found for k. */
-INLINE int64_t best_pages(const float *value, int64_t pages, int64_t k, int64_t *key, int32_t *found) {
+/* Puts a page at its place among k, or at one of those after it which its equals have: first the first page. */
+INLINE void put(int32_t page, int64_t place, int64_t k, int32_t *found) {
+  for (; place < k; place++) {
+    const int32_t there = found[place];
+    if (there < 0) {
+      found[place] = page;
+      return;
+    }
+    if (there > page) found[place] = page, page = there;
+  }
+}
+
+/* Of the k largest positive of n values their pages, best first, and returns how many there are. Of equals
+   the first page is better. key has room for all, best too. */
+INLINE int64_t best_pages(
+    const float *value, const int32_t *page, int64_t n, int64_t k, struct pairs best, int64_t *key, int32_t *found) {
   if (!k) return 0;
-  const float bound = guess(value, pages, k);
-  int64_t n = gather(value, pages, bound, key);
-  if (n < k && bound > FLT_MIN) n = gather(value, pages, FLT_MIN, key);
-  const int64_t size = n < k ? n : k;
-  if (n > COUNTED) {
-    best_first(key, n, k);
+  const float bound = guess(value, n, k);
+  int64_t many = gather(value, page, n, bound, best);
+  if (many < k && bound > FLT_MIN) many = gather(value, page, n, FLT_MIN, best);
+  const int64_t size = many < k ? many : k;
+  if (many > COUNTED) {
+    for (int64_t i = 0; i < many; i++) key[i] = key_of(best.value[i], best.page[i]);
+    best_first(key, many, k);
     for (int64_t i = 0; i < size; i++) found[i] = page_of(key[i]);
     return size;
   }
-  for (int64_t i = 0; i < n; i++) {
-    int64_t larger = 0;
-    for (int64_t j = 0; j < n; j++) larger += key[j] > key[i];
-    if (larger < k) found[larger] = page_of(key[i]);
+  /* Each one's place is the number of those that are larger. */
+  memset(found, -1, (size_t)k * sizeof(int32_t));
+  for (int64_t first = 0; first < many; first += LANES) {
+    int32_t larger[LANES] = {0};
+    for (int64_t j = 0; j < many; j++)
+      for (int i = 0; i < LANES; i++) larger[i] += best.value[j] > best.value[first + i];
+    const int64_t stop = first + LANES < many ? first + LANES : many;
+    for (int64_t i = first; i < stop; i++) put(best.page[i], larger[i - first], k, found);
   }
   return size;
 }
@@ -126,29 +162,34 @@ INLINE int64_t place_of(float said, int64_t page, const float *value, const int3
   return first;
 }
 
-/* Adds up the weighted lists of a history, of pages that may be shown, in sum; returns how many pages they
-   name, and which. mark is 0 for all pages, before and after. */
+/* Adds up the weighted lists of a history; returns of how many pages that may be shown they say something, and
+   which and what. sum and found's marks are 0 for all pages, before and after. */
 INLINE int64_t add_lists(
     const int32_t *past, const float *weight, int64_t length, const int32_t *index, const float *listed,
-    int64_t entries, int64_t begin, int64_t end, const uint8_t *may, double *sum, int32_t *mark, int32_t *touched) {
-  int64_t n = 0;
+    int64_t entries, int64_t begin, int64_t end, const uint8_t *may, double *sum, struct pairs found) {
+  int64_t n = 0, many = 0;
+  /* Without branches: whether a page came before is as good as random. */
   for (int64_t j = 0; j < length; j++) {
     if (past[j] < 0) continue;
     const int64_t at = past[j] * entries;
     for (int64_t e = at + begin; e < at + end; e++) {
-      const float more = listed[e] * weight[j];
       const int32_t p = index[e];
-      if (more == 0 || !may[p]) continue;
-      if (!mark[p]) {
-        mark[p] = 1;
-        sum[p] = 0;
-        touched[n++] = p;
-      }
+      const float more = listed[e] * weight[j];
       sum[p] += more;
+      found.page[n] = p;
+      n += !found.mark[p];
+      found.mark[p] = 1;
     }
   }
-  for (int64_t i = 0; i < n; i++) mark[touched[i]] = 0;
-  return n;
+  for (int64_t i = 0; i < n; i++) {
+    const int32_t p = found.page[i];
+    found.page[many] = p;
+    found.value[many] = (float)sum[p];
+    many += may[p];
+    sum[p] = 0;
+    found.mark[p] = 0;
+  }
+  return many;
 }
 
 /* Planes of all pages begin with a line of the cache. */
@@ -156,9 +197,9 @@ INLINE int64_t plane_of(int64_t pages) { return (pages + 15) / 16 * 16; }
 
 /* Bytes that the next function works in; longest is the longest of the quotas and most. */
 int64_t shortlist_work(int64_t pages, int64_t sources, int64_t lists, int64_t longest) {
-  const int64_t floats = (4 + lists) * plane_of(pages), doubles = plane_of(pages);
-  return 4 * floats + 8 * (doubles + pages + 1 + sources) + 4 * (3 * pages + (sources + 1) * longest) +
-      (sources * 4 + 1) * pages;
+  const int64_t floats = (4 + lists) * plane_of(pages) + 2 * (pages + LANES), doubles = plane_of(pages);
+  return 4 * floats + 8 * (doubles + pages + sources) +
+      4 * (pages + 2 * (pages + LANES) + (sources + 1) * longest + sources * pages) + 4 * (pages + 8);
 }
 
 /* The first stage of requests: see retrieval.Retriever.shortlist, whose numbers these are, bit by bit.
@@ -191,11 +232,19 @@ WIDEST int64_t shortlist(
   float *total = (float *)work, *shown = total + stride, *back_said = shown + stride;
   float *back_total = back_said + stride, *summed = back_total + stride;
   double *sum = (double *)(summed + lists * stride);
-  int64_t *key = (int64_t *)(sum + stride), *named = key + pages + 1;
-  int32_t *mark = (int32_t *)(named + sources), *number = mark + pages, *touched = number + pages;
-  int32_t *proposed = touched + pages, *chosen = proposed + sources * longest, *back_rank = chosen + longest;
-  uint8_t *counts = (uint8_t *)(back_rank + sources * pages);
-  memset(mark, 0, (size_t)pages * sizeof(int32_t));
+  int64_t *key = (int64_t *)(sum + stride), *named = key + pages;
+  float *touched_value = (float *)(named + sources), *sorted_value = touched_value + pages + LANES;
+  int32_t *touched_page = (int32_t *)(sorted_value + pages + LANES), *sorted_page = touched_page + pages + LANES;
+  int32_t *number = sorted_page + pages + LANES, *proposed = number + pages;
+  int32_t *chosen = proposed + sources * longest, *back_rank = chosen + longest;
+  uint8_t *counts = (uint8_t *)(back_rank + sources * pages), *touched_mark = counts + pages + 8;
+  uint8_t *sorted_mark = touched_mark + pages + 8, *stay = sorted_mark + pages + 8;
+  /* What lists say, and what is sorted. */
+  const struct pairs touched = {touched_value, touched_page, touched_mark};
+  const struct pairs sorted = {sorted_value, sorted_page, sorted_mark};
+  memset(touched_mark, 0, (size_t)pages);
+  memset(sum, 0, (size_t)pages * sizeof(double));
+  memset(stay + pages, 0, 8);
   for (int64_t b = 0; b < batch; b++) {
     const uint8_t *may = allowed + b * pages;
     const int32_t *past = history + b * length;
@@ -213,7 +262,7 @@ WIDEST int64_t shortlist(
     for (int64_t s = 0; s < sources; s++) {
       float *value = shown, largest = 0;
       const float *from = NULL;
-      int64_t d = 0;
+      int64_t d = 0, n = 0;
       while (d < planes && dense[d] != s) d++;
       if (d < planes) {
         from = given[d] + b * pages;
@@ -224,24 +273,27 @@ WIDEST int64_t shortlist(
         while (plane[l * 4 + 2] != s && plane[l * 4 + 3] != s) l++;
         const int whole = plane[l * 4 + 2] == s;
         float *to = summed + l * stride;
-        const int64_t n = add_lists(
+        n = add_lists(
             past, whole ? history_weight : latest_weight, whole || latest > length ? length : latest, index, listed,
-            entries, bound[l], bound[l + 1], may, sum, mark, touched);
+            entries, bound[l], bound[l + 1], may, sum, touched);
         memset(to, 0, (size_t)pages * sizeof(float));
         for (int64_t i = 0; i < n; i++) {
-          to[touched[i]] = (float)sum[touched[i]];
-          if (counts[touched[i]]) largest = larger_of(to[touched[i]], largest);
+          const int32_t p = touched.page[i];
+          to[p] = touched.value[i];
+          /* What comes again is put aside while the others get their places. */
+          touched.value[i] = counts[p] ? to[p] : 0;
         }
+        largest = largest_of(touched.value, n);
         value = to;
       }
       best[s * batch + b] = largest;
-      /* What comes again is put aside while the others get their places. */
       int32_t *of_back = back_rank + s * pages, *in_list = proposed + s * longest;
       for (int64_t i = 0; i < backs; i++) {
         back_said[i] = from ? from[again[i]] : value[again[i]];
         value[again[i]] = 0;
       }
-      named[s] = best_pages(value, pages, quota[s], key, in_list);
+      named[s] = from ? best_pages(shown, NULL, pages, quota[s], sorted, key, in_list)
+                      : best_pages(touched.value, touched.page, n, quota[s], sorted, key, in_list);
       for (int64_t i = 0; i < named[s]; i++) total[in_list[i]] += 1.0f / (60.0f + (float)i);
       for (int64_t i = 0; i < backs; i++) {
         const int64_t at = back_said[i] > 0 ? place_of(back_said[i], again[i], value, in_list, named[s]) : quota[s];
@@ -255,14 +307,14 @@ WIDEST int64_t shortlist(
       back_total[i] = total[again[i]];
       total[again[i]] = 0;
     }
-    const int64_t united = best_pages(total, pages, most, key, chosen), first = found;
+    const int64_t united = best_pages(total, NULL, pages, most, sorted, key, chosen), first = found;
     for (int64_t i = 0; i < united; i++) stays[chosen[i]] = 1;
     for (int64_t i = 0; i < backs; i++)
       stays[again[i]] |= place_of(back_total[i], again[i], total, chosen, united) < most;
     for (int64_t i = 0; i < backs; i++) total[again[i]] = back_total[i];
-    for (int64_t p = 0; p < pages; p++) {
-      number[p] = -1;
-      if (!stays[p]) continue;
+    memset(number, -1, (size_t)pages * sizeof(int32_t));
+    memcpy(stay, stays, (size_t)pages);
+    EACH_MARKED(p, stay, pages) {
       number[p] = (int32_t)found;
       row[found] = (int32_t)b, page[found] = (int32_t)p, source[found] = -1, fused[found] = total[p];
       found++;
@@ -277,11 +329,14 @@ WIDEST int64_t shortlist(
       for (int64_t i = 0; i < backs; i++)
         if (number[again[i]] >= 0) of_source[number[again[i]]] = back_rank[s * pages + i];
     }
-    for (int64_t i = first; i < found; i++) {
-      int32_t least = INT32_MAX;
-      for (int64_t s = 0; s < sources; s++) {
-        const int32_t at = rank[s * room + i];
-        if (at < quota[s] && at < least) least = at, source[i] = (int32_t)s;
+    int32_t *least = sorted.page;
+    for (int64_t i = first; i < found; i++) least[i - first] = INT32_MAX;
+    for (int64_t s = 0; s < sources; s++) {
+      const int32_t *of_source = rank + s * room, end = (int32_t)quota[s];
+      for (int64_t i = first; i < found; i++) {
+        const int32_t at = of_source[i], before = least[i - first], better = at < end && at < before;
+        least[i - first] = better ? at : before;
+        source[i] = better ? (int32_t)s : source[i];
       }
     }
 
@@ -307,13 +362,13 @@ WIDEST int64_t shortlist(
         if (which >= 2) {
           const int64_t n = add_lists(
               past, which == 2 ? history_weight : latest_weight, which == 2 || latest > length ? length : latest,
-              index, listed, entries, bound[l], bound[l + 1], may, sum, mark, touched);
+              index, listed, entries, bound[l], bound[l + 1], may, sum, touched);
           for (int64_t i = 0; i < n; i++) {
-            const int32_t at = number[touched[i]];
-            const float value = (float)sum[touched[i]];
-            if (counts[touched[i]]) largest = larger_of(value, largest);
-            if (at >= 0) to[at] = value;
+            const int32_t p = touched.page[i], at = number[p];
+            if (at >= 0) to[at] = touched.value[i];
+            touched.value[i] = counts[p] ? touched.value[i] : 0;
           }
+          largest = largest_of(touched.value, n);
         } else if (which < length && past[which] >= 0) {
           const int64_t at = past[which] * entries;
           for (int64_t e = at + bound[l]; e < at + bound[l + 1]; e++) {
