@@ -1,18 +1,20 @@
-"""Requests that come while others are answered wait together and are answered together."""
+"""Requests that come together are answered together."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import queue
-import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 from serving.payloads import Instance
 
-# Requests of so many instances together are one batch. A larger one by itself is not cut.
+# Requests of so many instances together are one batch; one that has more by itself is answered in a thread.
 _MOST = 16
+# Turns of the event loop from a request's bytes to its place here: one reads them, the next runs the task.
+_TURNS = 2
 Answers = list[dict[str, Any]]
 
 
@@ -24,15 +26,14 @@ class _Job(NamedTuple):
 
 
 class Batcher:
-    """Answers what comes: a request that is alone at once, others together in a thread.
+    """Answers what comes, where it comes: on the event loop, in batches that share what a call costs.
 
-    Off the event loop, which answers liveness probes meanwhile; and in one thread, since more of them
-    wait for each other's interpreter lock, while a batch shares what a call costs by itself. Nobody
-    waits for others to come: what has queued up since the thread last looked is its next batch, though
-    no more than half of all who wait. The event loop reads and writes for one half while the thread answers
-    the other; were all in one batch, each would stand idle while the other works.
-    Where nobody else comes, to hand a single question over and its answer back would take longer than
-    much of the answer, so it is answered where it came.
+    A thread beside the loop would share the interpreter's lock with it, and hand it over at every array:
+    that takes longer than what both could do at once, and a worker is one core anyhow. The loop is held no
+    longer than a batch takes; what is larger goes to a thread, so that probes and events are heard meanwhile.
+
+    While several ask, the loop is looked at until it brings nobody new before they are answered: it reads
+    their requests one by one. Who asked alone is not kept waiting.
 
     Parameters
     ----------
@@ -42,14 +43,9 @@ class Batcher:
 
     def __init__(self, recommend: Callable[..., Answers]):
         self._recommend = recommend
-        # Of this turn of the event loop; how many the thread has, and reads; whether nobody came beside
-        # the last one.
         self._came: list[_Job] = []
-        self._under_way = 0
-        self._quiet = True
-        self._waiting: queue.SimpleQueue[_Job] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="recommend", daemon=True)
-        self._thread.start()
+        self._alone = True
+        self._large = ThreadPoolExecutor(1, "recommend")
 
     async def __call__(self, instances: Sequence[Instance], started: float) -> Answers:
         """Answer some instances of a request that came in at ``started`` (``time.monotonic()``).
@@ -60,44 +56,31 @@ class Batcher:
             What ``recommend`` raised for these instances.
         """
         loop = asyncio.get_running_loop()
+        # The context holds the request's id, for the log.
+        context = contextvars.copy_context()
+        if len(instances) > _MOST:
+            whole = partial(self._recommend, instances, started=started, largest=len(instances))
+            return await loop.run_in_executor(self._large, context.run, whole)
         answered: asyncio.Future[Answers] = loop.create_future()
         if not self._came:
             # After all requests that this turn brings.
-            loop.call_soon(self._hand_over)
-        # The context holds the request's id, for the log.
-        self._came.append(_Job(instances, started, answered, contextvars.copy_context()))
+            loop.call_soon(self._look, loop, 0, 0)
+        self._came.append(_Job(instances, started, answered, context))
         return await answered
 
-    def _hand_over(self) -> None:
-        jobs, self._came = self._came, []
-        before, self._quiet = self._quiet, len(jobs) == 1 and not self._under_way
-        if before and self._quiet and len(jobs[0].instances) == 1:
-            _settle(jobs, self._found(jobs))
+    def _look(self, loop: asyncio.AbstractEventLoop, before: int, quiet: int) -> None:
+        """Answer those who came, unless others come still: there were so many before, in so many turns."""
+        count = len(self._came)
+        quiet = quiet + 1 if count == before else 0
+        if quiet < _TURNS and not (self._alone and count == 1):
+            loop.call_soon(self._look, loop, count, quiet)
             return
-        self._under_way += len(jobs)
-        for job in jobs:
-            self._waiting.put(job)
-
-    def _run(self) -> None:
-        following: _Job | None = None
-        while True:
-            jobs, following = self._take(following or self._waiting.get())
-            self._answer(jobs)
-
-    def _take(self, first: _Job) -> tuple[list[_Job], _Job | None]:
-        """Jobs that make one batch, and the one after it if that was taken already."""
-        jobs, size = [first], len(first.instances)
-        half = max(2, (self._under_way + 1) // 2)
-        while size < _MOST and len(jobs) < half:
-            try:
-                job = self._waiting.get_nowait()
-            except queue.Empty:
-                break
-            if size + len(job.instances) > _MOST:
-                return jobs, job
-            jobs.append(job)
-            size += len(job.instances)
-        return jobs, None
+        jobs, self._came = self._came, []
+        self._alone = count == 1
+        while jobs:
+            batch = _first(jobs)
+            self._answer(batch)
+            jobs = jobs[len(batch) :]
 
     def _answer(self, jobs: list[_Job]) -> None:
         found = self._found(jobs)
@@ -106,10 +89,14 @@ class Batcher:
             for job in jobs:
                 self._answer([job])
             return
-        loop = jobs[0].answered.get_loop()
-        # A loop that is closed has nobody who waits.
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(self._hand_back, jobs, found)
+        for number, job in enumerate(jobs):
+            # Who waited may have given up.
+            if job.answered.done():
+                continue
+            if isinstance(found, BaseException):
+                job.answered.set_exception(found)
+            else:
+                job.answered.set_result(found[number])
 
     def _found(self, jobs: list[_Job]) -> list[Answers] | BaseException:
         """The answers to each job, or what went wrong."""
@@ -125,17 +112,12 @@ class Batcher:
             return error
         return [[next(answers) for _ in job.instances] for job in jobs]
 
-    def _hand_back(self, jobs: list[_Job], found: list[Answers] | BaseException) -> None:
-        self._under_way -= len(jobs)
-        _settle(jobs, found)
 
-
-def _settle(jobs: list[_Job], found: list[Answers] | BaseException) -> None:
+def _first(jobs: list[_Job]) -> list[_Job]:
+    """The first of some jobs, as many as make one batch."""
+    size = 0
     for number, job in enumerate(jobs):
-        # Who waited may have given up.
-        if job.answered.done():
-            continue
-        if isinstance(found, BaseException):
-            job.answered.set_exception(found)
-        else:
-            job.answered.set_result(found[number])
+        size += len(job.instances)
+        if number and size > _MOST:
+            return jobs[:number]
+    return jobs
