@@ -41,7 +41,7 @@ from pipelines.academy.truth import TruePreference
 
 Protocol = Literal["lastout", "live"]
 # Parts that associates are dealt into for cross-fitting.
-FOLDS = 5
+FOLDS = 10
 _TRUTH_BATCH = 256
 
 

@@ -78,8 +78,17 @@ WIDEST void first_layer(
       const int u = usual(x);
       line(at_knots + at[u] * columns, part[u], columns, same);
       add(same, columns, base);
-      for (int i = 0; i < rows; i++)
-        if (x[i] != x[u]) add_line(at_knots + at[i] * columns, part[i], same, columns, sums + i * columns);
+      /* Who differs is written down first: it cannot be guessed. */
+      int32_t other[ROWS];
+      int others = 0;
+      for (int i = 0; i < rows; i++) {
+        other[others] = i;
+        others += x[i] != x[u];
+      }
+      for (int j = 0; j < others; j++) {
+        const int i = other[j];
+        add_line(at_knots + at[i] * columns, part[i], same, columns, sums + i * columns);
+      }
     }
     for (int64_t f = 0; f < codes; f++) {
       const int64_t *r = row + f * n + first;
