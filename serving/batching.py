@@ -69,18 +69,19 @@ class Batcher:
         return await answered
 
     def _look(self, loop: asyncio.AbstractEventLoop, before: int, quiet: int) -> None:
-        """Answer those who came, unless others come still: there were so many before, in so many turns."""
+        """Answer a batch of those who came, unless more come still: before, and since, in quiet turns."""
         count = len(self._came)
         quiet = quiet + 1 if count == before else 0
-        if quiet < _TURNS and not (self._alone and count == 1):
+        if quiet < _TURNS and count < _MOST and not (self._alone and count == 1):
             loop.call_soon(self._look, loop, count, quiet)
             return
-        jobs, self._came = self._came, []
         self._alone = count == 1
-        while jobs:
-            batch = _first(jobs)
-            self._answer(batch)
-            jobs = jobs[len(batch) :]
+        batch = _first(self._came)
+        self._came = self._came[len(batch) :]
+        if self._came:
+            # Probes and events have their turn between two batches.
+            loop.call_soon(self._look, loop, len(self._came), _TURNS)
+        self._answer(batch)
 
     def _answer(self, jobs: list[_Job]) -> None:
         found = self._found(jobs)

@@ -120,6 +120,22 @@ def test_while_several_ask_those_who_are_about_to_come_are_waited_for():
     ]
 
 
+def test_others_have_their_turn_between_two_batches():
+    recommend, heard = Recommender(), []
+
+    async def listen():
+        while len(heard) < 100:
+            heard.append(len(recommend.calls))
+            await asyncio.sleep(0)
+
+    async def ask():
+        await asyncio.gather(listen(), together(recommend, *([f"{n}"] for n in range(40))))
+
+    run(ask())
+    assert [len(call) for call in recommend.calls] == [16, 16, 8]
+    assert {0, 1, 2, 3} == set(heard)
+
+
 def test_what_fails_alone_says_so():
     def recommend(instances, *, started, largest):
         raise ValueError("broken")
