@@ -28,6 +28,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "waymark": {},
     "fm_only": {"use_deep": False},
     "mlp_only": {"use_fm": False},
+    "dcn_v2": {"use_fm": False, "cross_layers": 2},
 }
 
 
