@@ -197,7 +197,7 @@ INLINE int64_t plane_of(int64_t pages) { return (pages + 15) / 16 * 16; }
 
 /* Bytes that the next function works in; longest is the longest of the quotas and most. */
 int64_t shortlist_work(int64_t pages, int64_t sources, int64_t lists, int64_t longest) {
-  const int64_t floats = (4 + lists) * plane_of(pages) + 2 * (pages + LANES), doubles = plane_of(pages);
+  const int64_t floats = (3 + lists) * plane_of(pages) + 2 * (pages + LANES), doubles = plane_of(pages);
   return 4 * floats + 8 * (doubles + pages + sources) +
       4 * (pages + 2 * (pages + LANES) + (sources + 1) * longest + sources * pages) + 4 * (pages + 8);
 }
@@ -229,8 +229,8 @@ WIDEST int64_t shortlist(
   int64_t longest = most, found = 0;
   for (int64_t s = 0; s < sources; s++) longest = quota[s] > longest ? quota[s] : longest;
   /* Planes: what the fused scores are, what a given source says, what each other source says. */
-  float *total = (float *)work, *shown = total + stride, *back_said = shown + stride;
-  float *back_total = back_said + stride, *summed = back_total + stride;
+  float *total = (float *)work, *shown = total + stride;
+  float *back_total = shown + stride, *summed = back_total + stride;
   double *sum = (double *)(summed + lists * stride);
   int64_t *key = (int64_t *)(sum + stride), *named = key + pages;
   float *touched_value = (float *)(named + sources), *sorted_value = touched_value + pages + LANES;
@@ -260,14 +260,15 @@ WIDEST int64_t shortlist(
       total[p] = may[p] ? (float)(1e-6 * ((double)share + 1e-3 * newness[p])) : 0.0f;
     }
     for (int64_t s = 0; s < sources; s++) {
-      float *value = shown, largest = 0;
-      const float *from = NULL;
-      int64_t d = 0, n = 0;
+      /* What it says of all pages, and of those that count: which, how many. What comes again is put aside
+         while the others get their places. */
+      const float *value, *counted = shown;
+      const int32_t *of = NULL;
+      int64_t d = 0, n = pages;
       while (d < planes && dense[d] != s) d++;
       if (d < planes) {
-        from = given[d] + b * pages;
-        for (int64_t p = 0; p < pages; p++) shown[p] = counts[p] ? from[p] : 0.0f;
-        largest = largest_of(shown, pages);
+        value = given[d] + b * pages;
+        for (int64_t p = 0; p < pages; p++) shown[p] = counts[p] ? value[p] : 0.0f;
       } else {
         int64_t l = 0;
         while (plane[l * 4 + 2] != s && plane[l * 4 + 3] != s) l++;
@@ -280,27 +281,20 @@ WIDEST int64_t shortlist(
         for (int64_t i = 0; i < n; i++) {
           const int32_t p = touched.page[i];
           to[p] = touched.value[i];
-          /* What comes again is put aside while the others get their places. */
           touched.value[i] = counts[p] ? to[p] : 0;
         }
-        largest = largest_of(touched.value, n);
-        value = to;
+        value = to, counted = touched.value, of = touched.page;
       }
-      best[s * batch + b] = largest;
+      best[s * batch + b] = largest_of(counted, n);
       int32_t *of_back = back_rank + s * pages, *in_list = proposed + s * longest;
-      for (int64_t i = 0; i < backs; i++) {
-        back_said[i] = from ? from[again[i]] : value[again[i]];
-        value[again[i]] = 0;
-      }
-      named[s] = from ? best_pages(shown, NULL, pages, quota[s], sorted, key, in_list)
-                      : best_pages(touched.value, touched.page, n, quota[s], sorted, key, in_list);
+      named[s] = best_pages(counted, of, n, quota[s], sorted, key, in_list);
       for (int64_t i = 0; i < named[s]; i++) total[in_list[i]] += 1.0f / (60.0f + (float)i);
       for (int64_t i = 0; i < backs; i++) {
-        const int64_t at = back_said[i] > 0 ? place_of(back_said[i], again[i], value, in_list, named[s]) : quota[s];
+        const float own = value[again[i]];
+        const int64_t at = own > 0 ? place_of(own, again[i], value, in_list, named[s]) : quota[s];
         of_back[i] = (int32_t)at;
         if (at < quota[s]) total[again[i]] += 1.0f / (60.0f + (float)at);
       }
-      for (int64_t i = 0; i < backs; i++) value[again[i]] = back_said[i];
     }
 
     for (int64_t i = 0; i < backs; i++) {
