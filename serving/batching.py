@@ -84,23 +84,6 @@ class Batcher:
         self._answer(batch)
 
     def _answer(self, jobs: list[_Job]) -> None:
-        found = self._found(jobs)
-        if isinstance(found, BaseException) and len(jobs) > 1:
-            # One of them is at fault: the others need not suffer for it.
-            for job in jobs:
-                self._answer([job])
-            return
-        for number, job in enumerate(jobs):
-            # Who waited may have given up.
-            if job.answered.done():
-                continue
-            if isinstance(found, BaseException):
-                job.answered.set_exception(found)
-            else:
-                job.answered.set_result(found[number])
-
-    def _found(self, jobs: list[_Job]) -> list[Answers] | BaseException:
-        """The answers to each job, or what went wrong."""
         instances = [instance for job in jobs for instance in job.instances]
         # The deadline is that of who waits longest.
         bounds = {
@@ -110,8 +93,18 @@ class Batcher:
         try:
             answers = iter(jobs[0].context.run(self._recommend, instances, **bounds))
         except Exception as error:
-            return error
-        return [[next(answers) for _ in job.instances] for job in jobs]
+            if len(jobs) > 1:
+                # One of them is at fault: the others need not suffer for it.
+                for job in jobs:
+                    self._answer([job])
+            elif not jobs[0].answered.done():
+                jobs[0].answered.set_exception(error)
+            return
+        for job in jobs:
+            found = [next(answers) for _ in job.instances]
+            # Who waited may have given up.
+            if not job.answered.done():
+                job.answered.set_result(found)
 
 
 def _first(jobs: list[_Job]) -> list[_Job]:
