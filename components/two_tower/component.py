@@ -24,7 +24,7 @@ def two_tower(
         before_stage: Only interactions of earlier stages are learned from.
         settings: Settings of all steps; the section two_tower is read.
         model: Page vectors and the query tower (NumPy weights and SavedModel).
-        metrics: Loss, in-batch accuracy, pace and coverage.
+        metrics: Loss, pace and coverage.
     """
     from components.two_tower.step import run
 

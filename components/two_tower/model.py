@@ -17,6 +17,7 @@ from components.contract.time import DAY
 import tensorflow_recommenders as tfrs
 
 from components.two_tower.settings import TwoTowerSettings
+from components.two_tower.softmax import InBatchSoftmax
 
 _HOUR = 3600.0
 _SCALARS = 3
@@ -148,8 +149,7 @@ class TwoTower(tfrs.Model):
         self.output_kernel = dense("output", hidden, d)
         self.output_bias = zeros("output_bias", d)
 
-        self.task = tfrs.tasks.Retrieval(
-            batch_metrics=[tf.keras.metrics.CategoricalAccuracy(name="in_batch_accuracy")],
+        self.task = InBatchSoftmax(
             temperature=settings.temperature,
             num_hard_negatives=settings.hard_negatives or None,
             remove_accidental_hits=True,
@@ -204,6 +204,5 @@ class TwoTower(tfrs.Model):
             sample_weight=inputs["weight"],
             candidate_sampling_probability=inputs["probability"],
             candidate_ids=inputs["page"],
-            compute_metrics=False,
         )
         return loss / tf.cast(tf.shape(query)[0], tf.float32)

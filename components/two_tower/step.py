@@ -55,7 +55,7 @@ def run(
     Returns
     -------
     dict
-        ``examples``, ``epochs``, ``steps``, ``loss`` and ``in_batch_accuracy`` of the last epoch,
+        ``examples``, ``epochs``, ``steps``, ``loss`` of the last epoch,
         ``examples_per_second``, ``coverage`` (share of pages with examples) and ``seconds``.
     """
     started = time.perf_counter()
@@ -92,7 +92,6 @@ def run(
         "epochs": result.epochs,
         "steps": result.steps,
         "loss": result.loss,
-        "in_batch_accuracy": result.accuracy,
         "examples_per_second": result.examples_per_second,
         "coverage": float((examples.probability > 0).mean()) if data.n_pages else 0.0,
         "seconds": time.perf_counter() - started,

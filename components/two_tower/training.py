@@ -19,10 +19,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Fit:
-    """How a training run went: mean loss and in-batch accuracy of the last epoch, and its pace."""
+    """How a training run went: mean loss of the last epoch, and its pace."""
 
     loss: float = 0.0
-    accuracy: float = 0.0
     epochs: int = 0
     steps: int = 0
     examples_per_second: float = 0.0
@@ -63,26 +62,22 @@ def fit(model: TwoTower, examples: Examples, settings: TwoTowerSettings) -> Fit:
     model.compile(optimizer=tf.keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay))
     step = tf.function(model.train_step)
     random = np.random.default_rng(settings.seed)
-    loss, accuracy, trained, started = 0.0, 0.0, 0, time.perf_counter()
+    loss, trained, started = 0.0, 0, time.perf_counter()
     for epoch in range(1, epochs + 1):
         model.reset_metrics()
         losses = []
         for batch in examples.epoch(random, settings.batch_size, settings.history_size):
-            figures = step({name: tf.constant(value) for name, value in batch.items()})
-            losses.append(figures["loss"])
+            losses.append(step({name: tf.constant(value) for name, value in batch.items()})["loss"])
             if not trained:
                 # The first step traces the graph; the pace is that of the others.
                 started = time.perf_counter()
             trained += len(batch["page"])
-        loss, accuracy = float(np.mean(losses)), float(figures["in_batch_accuracy"])
+        loss = float(np.mean(losses))
         if epoch == 1 or epoch == epochs or epoch % max(1, epochs // 20) == 0:
-            log.info(
-                "two_tower.epoch", epoch=epoch, of=epochs, loss=round(loss, 4), accuracy=round(accuracy, 4)
-            )
+            log.info("two_tower.epoch", epoch=epoch, of=epochs, loss=round(loss, 4))
     seconds = max(time.perf_counter() - started, 1e-9)
     return Fit(
         loss=loss,
-        accuracy=accuracy,
         epochs=epochs,
         steps=epochs * per_epoch,
         examples_per_second=(trained - trained / (epochs * per_epoch)) / seconds,
