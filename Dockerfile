@@ -20,7 +20,9 @@ RUN command -v gcc >/dev/null || { apt-get update && apt-get install -y --no-ins
 COPY components/__init__.py /build/components/__init__.py
 COPY components/contract/__init__.py components/contract/files.py /build/components/contract/
 COPY components/contract/kernels /build/components/contract/kernels
-RUN cd /build && CC=gcc /opt/venv/bin/python -m components.contract.kernels /opt/kernels
+# The runtime of its threads comes along: a slim base has none.
+RUN cd /build && CC=gcc /opt/venv/bin/python -m components.contract.kernels /opt/kernels && \
+    cp -L "$(gcc -print-file-name=libgomp.so.1)" /opt/kernels/lib/waymark/
 
 # What the steps add to it; each list after it is installed beside what is there, as a layer of its own.
 FROM build AS build-steps

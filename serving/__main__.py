@@ -80,12 +80,16 @@ def _start(home: Path | None, release: Path | None, host: str, port: int, addres
     # Before NumPy is imported. A request's products are small: threads would cost more than they save,
     # and take the cores from other requests.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # A thread of the compiled loops that has nothing to do sleeps, instead of taking a core from the rest.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from components.contract.kernels import use_threads
     from components.contract.release import load
     from serving.settings import read_settings
 
     # Before the large imports: a person who mistyped something should not wait for them.
     found = load(release or home)  # type: ignore[arg-type]
     settings = read_settings()
+    use_threads(min(settings.threads, len(os.sched_getaffinity(0))))
     _check_free(host, port)
     from kserve.model_server import app
 

@@ -29,8 +29,8 @@ class Batcher:
     """Answers what comes, where it comes: on the event loop, in batches that share what a call costs.
 
     A thread beside the loop would share the interpreter's lock with it, and hand it over at every array:
-    that takes longer than what both could do at once, and a worker is one core anyhow. The loop is held no
-    longer than a batch takes; what is larger goes to a thread, so that probes and events are heard meanwhile.
+    that takes longer than what both could do at once. The loop is held no longer than a batch takes; what is
+    larger goes to a thread, so that probes and events are heard meanwhile.
 
     While several ask, the loop is looked at until it brings nobody new before they are answered: it reads
     their requests one by one. Who asked alone is not kept waiting.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contract.kernels import Kernel, address, aligned, scratch
+from components.contract.kernels import Kernel, address, aligned, scratch, threads
 
 _BLOCK_ROWS = 64
 
@@ -66,7 +66,7 @@ class FirstLayer:
         if "dense_bias_0" in weights:
             start[:units] = weights["dense_bias_0"]
         start[-1] = np.squeeze(weights["bias"])
-        self._first_layer = Kernel(kernels, "first_layer", "i" * 7 + "p" * 7 + "f" + "p" * 4 + "f" + "p" * 3)
+        self._first_layer = Kernel(kernels, "first_layer", "i" * 7 + "p" * 7 + "f" + "p" * 4 + "fi" + "p" * 3)
         self._units, self._vectors = units, columns - units - 1
         # Rows of whole registers.
         self._columns = -(-columns // 16) * 16
@@ -108,6 +108,7 @@ class FirstLayer:
         count = number.shape[1]
         hidden, logit = np.empty((count, self._units), np.float32), np.empty(count, np.float32)
         sizes = (count, self._fields, self._knots, len(row), self._units, self._vectors, self._columns)
-        work = scratch((_BLOCK_ROWS + 2) * self._columns * 4)
-        self._first_layer(*sizes, number, *self._of_number, row, *self._of_code, work, hidden, logit)
+        many = threads()
+        work = scratch(many * (_BLOCK_ROWS + 2) * self._columns * 4)
+        self._first_layer(*sizes, number, *self._of_number, row, *self._of_code, many, work, hidden, logit)
         return hidden, logit

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contract.kernels import Kernel, address, scratch
+from components.contract.kernels import Kernel, address, scratch, threads
 from components.contract.lists import Lists
 
 
@@ -83,9 +83,7 @@ class CompiledShortlist:
         newness: NDArray[np.float64],
         most: int,
     ):
-        arguments = (
-            "i" * 4 + "p" * 4 + "i" + "p" * 2 + "i" + "p" + "i" + "p" * 6 + "i" + "p" * 3 + "i" + "p" * 8
-        )
+        arguments = "iiiiipppp" + "ipp" + "ip" + "ipppppp" + "ippp" + "ippppppp" + "pp" + "ip"
         self._shortlist = Kernel(kernels, "shortlist", arguments, counts=True)
         pages, count = len(lists.index) - 1, int(lists.owner[-1]) + 1
         bound = np.searchsorted(lists.owner, np.arange(count + 1)).astype(np.int64)
@@ -99,11 +97,11 @@ class CompiledShortlist:
             np.ascontiguousarray(quota, np.int64),
         ]
         *self._lists, self._dense, self._newness, self._quota = map(address, self._arrays)
-        self._sizes = (pages, len(quota), count)
+        self._sizes = (pages, len(quota), scores, count)
         self._pages, self._scores, self._sources = pages, scores, len(quota)
         self._most = min(most, pages)
-        longest = max(int(np.max(quota)), self._most)
-        self._work = Kernel(kernels, "shortlist_work", "iiii", counts=True)(*self._sizes, longest)
+        work = Kernel(kernels, "shortlist_work", "iiipi", counts=True)
+        self._work = work(pages, len(quota), count, self._quota, self._most)
 
     def __call__(
         self,
@@ -144,7 +142,9 @@ class CompiledShortlist:
         whole = np.empty((3 + self._sources, room), np.int32)
         numbers = np.empty((1 + self._scores, room), np.float32)
         best = np.empty((self._scores, batch), np.float32)
+        places = np.empty((2, batch), np.int64)
         row, page, source, *_ = whole
+        many = max(1, min(threads(), batch))
         found = self._shortlist(
             batch,
             *self._sizes,
@@ -173,7 +173,10 @@ class CompiledShortlist:
             whole[3:],
             numbers[1:],
             best,
-            scratch(self._work),
+            places[0],
+            places[1],
+            many,
+            scratch(many * self._work),
         )
         return Shortlist(
             row[:found],

@@ -26,13 +26,16 @@ from components.contract.files import atomic_file
 _SOURCES = Path(__file__).parent
 # No fused or reordered arithmetic: sums are those of the NumPy twins, on every processor.
 _FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared")
+# With them a loop may share its rounds among threads; a compiler that knows none builds it without. The
+# runtime of GCC's may lie beside the library, where an image has none of its own.
+_THREADS = ("-fopenmp", "-Wl,-rpath,$ORIGIN")
 
 _LINE = 64
 
 
 def place(root: Path | str = sys.prefix) -> Path:
     """Where the library of these sources lies in an environment."""
-    digest = hashlib.sha256(" ".join(_FLAGS).encode())
+    digest = hashlib.sha256(" ".join((*_FLAGS, *_THREADS)).encode())
     for path in sorted(_SOURCES.glob("*.[ch]")):
         digest.update(path.read_bytes())
     return Path(root) / "lib" / "waymark" / f"kernels-{digest.hexdigest()[:16]}.so"
@@ -54,7 +57,9 @@ def build(root: Path | str = sys.prefix) -> Path | None:
     library.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(library) as aside:
         sources = map(str, sorted(_SOURCES.glob("*.c")))
-        subprocess.run([compiler, *_FLAGS, "-o", str(aside), *sources, "-lm"], check=True)
+        command = [compiler, *_FLAGS, "-o", str(aside), *sources, "-lm"]
+        if subprocess.run([*command, *_THREADS], check=False, stderr=subprocess.DEVNULL).returncode:
+            subprocess.run(command, check=True)
     return library
 
 
@@ -64,6 +69,23 @@ def library() -> ctypes.CDLL | None:
     if os.environ.get("WAYMARK_KERNELS") == "0" or not place().exists():
         return None
     return ctypes.CDLL(str(place()))
+
+
+_threads = 1
+
+
+def use_threads(count: int) -> None:
+    """Let loops over many requests or candidates run on so many threads at most, the caller's among them.
+
+    One, unless this is called: training and evaluation share the cores otherwise.
+    """
+    global _threads
+    _threads = count
+
+
+def threads() -> int:
+    """How many threads a loop may use."""
+    return _threads
 
 
 class Kernel:

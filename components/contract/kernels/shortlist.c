@@ -195,186 +195,290 @@ INLINE int64_t add_lists(
 /* Planes of all pages begin with a line of the cache. */
 INLINE int64_t plane_of(int64_t pages) { return (pages + 15) / 16 * 16; }
 
-/* Bytes that the next function works in; longest is the longest of the quotas and most. */
-int64_t shortlist_work(int64_t pages, int64_t sources, int64_t lists, int64_t longest) {
+/* What is asked for a batch of requests, and where the answer goes; see shortlist. */
+struct batch {
+  int64_t pages, sources, scores, lists;
+  const int64_t *bound;
+  const int32_t *index;
+  const float *listed;
+  const int64_t *plane;
+  int64_t length;
+  const int32_t *history;
+  const float *history_weight;
+  int64_t latest;
+  const float *latest_weight;
+  int64_t planes;
+  const int64_t *dense;
+  const float *const *given;
+  const float *opened;
+  const double *newness;
+  const uint8_t *allowed;
+  const int64_t *quota;
+  int64_t most;
+  uint8_t *kept;
+  const int64_t *back_bound;
+  const int32_t *back;
+  int64_t size, room;
+  int32_t *row, *page, *source;
+  float *fused;
+  int32_t *rank;
+  float *said, *best;
+};
+
+/* The longest of the quotas and most. */
+INLINE int64_t longest_of(const int64_t *quota, int64_t sources, int64_t most) {
+  int64_t longest = most;
+  for (int64_t s = 0; s < sources; s++) longest = quota[s] > longest ? quota[s] : longest;
+  return longest;
+}
+
+/* Bytes that a thread of the next function works in; whole lines of the cache. */
+int64_t shortlist_work(int64_t pages, int64_t sources, int64_t lists, const int64_t *quota, int64_t most) {
+  const int64_t longest = longest_of(quota, sources, most);
   const int64_t floats = (3 + lists) * plane_of(pages) + 2 * (pages + LANES), doubles = plane_of(pages);
-  return 4 * floats + 8 * (doubles + pages + sources) +
+  const int64_t bytes = 4 * floats + 8 * (doubles + pages + sources) +
       4 * (pages + 2 * (pages + LANES) + (sources + 1) * longest + sources * pages) + 4 * (pages + 8);
+  return (bytes + 63) / 64 * 64;
+}
+
+/* What a thread works in. */
+struct work {
+  float *total, *shown, *back_total, *summed; /* Planes: the fused scores, what a given source says, (lists) */
+  double *sum;
+  int64_t *key, *named;
+  int32_t *number, *proposed, *chosen, *back_rank;
+  uint8_t *counts, *stay;
+  struct pairs touched, sorted; /* What lists say, and what is sorted. */
+};
+
+INLINE struct work work_of(const struct batch *batch, char *memory) {
+  const int64_t pages = batch->pages, sources = batch->sources, stride = plane_of(pages);
+  const int64_t longest = longest_of(batch->quota, sources, batch->most);
+  struct work work = {.total = (float *)memory};
+  work.shown = work.total + stride, work.back_total = work.shown + stride;
+  work.summed = work.back_total + stride;
+  work.sum = (double *)(work.summed + batch->lists * stride);
+  work.key = (int64_t *)(work.sum + stride), work.named = work.key + pages;
+  work.touched.value = (float *)(work.named + sources);
+  work.sorted.value = work.touched.value + pages + LANES;
+  work.touched.page = (int32_t *)(work.sorted.value + pages + LANES);
+  work.sorted.page = work.touched.page + pages + LANES;
+  work.number = work.sorted.page + pages + LANES, work.proposed = work.number + pages;
+  work.chosen = work.proposed + sources * longest, work.back_rank = work.chosen + longest;
+  work.counts = (uint8_t *)(work.back_rank + sources * pages);
+  work.touched.mark = work.counts + pages + 8, work.sorted.mark = work.touched.mark + pages + 8;
+  work.stay = work.sorted.mark + pages + 8;
+  memset(work.touched.mark, 0, (size_t)pages);
+  memset(work.sum, 0, (size_t)pages * sizeof(double));
+  memset(work.stay + pages, 0, 8);
+  return work;
+}
+
+/* The candidates of one request, from the given place on; returns where they end. */
+WIDEST static int64_t shortlist_of(const struct batch *batch, int64_t b, int64_t first, const struct work *work) {
+  const int64_t pages = batch->pages, sources = batch->sources, lists = batch->lists, planes = batch->planes;
+  const int64_t entries = batch->bound[lists], stride = plane_of(pages), length = batch->length, room = batch->room;
+  const int64_t latest = batch->latest, most = batch->most, *bound = batch->bound, *plane = batch->plane;
+  const int64_t *dense = batch->dense, *quota = batch->quota, longest = longest_of(quota, sources, most);
+  const int32_t *index = batch->index;
+  const float *listed = batch->listed, *const *given = batch->given;
+  const float *history_weight = batch->history_weight, *latest_weight = batch->latest_weight;
+  const double *newness = batch->newness;
+  int32_t *row = batch->row, *page = batch->page, *source = batch->source, *rank = batch->rank;
+  float *fused = batch->fused, *said = batch->said, *best = batch->best;
+  float *total = work->total, *shown = work->shown, *back_total = work->back_total, *summed = work->summed;
+  double *sum = work->sum;
+  int64_t *key = work->key, *named = work->named, found = first;
+  int32_t *number = work->number, *proposed = work->proposed, *chosen = work->chosen, *back_rank = work->back_rank;
+  uint8_t *counts = work->counts, *stay = work->stay;
+  const struct pairs touched = work->touched, sorted = work->sorted;
+
+  const uint8_t *may = batch->allowed + b * pages;
+  const int32_t *past = batch->history + b * length;
+  const float *often = batch->opened + b * pages;
+  uint8_t *stays = batch->kept + b * pages;
+  const int32_t *again = batch->back + batch->back_bound[b];
+  const int64_t backs = batch->back_bound[b + 1] - batch->back_bound[b];
+  memcpy(counts, may, (size_t)pages);
+  for (int64_t i = 0; i < backs; i++) counts[again[i]] = 0;
+  const float popular = larger_of(largest_of(often, pages), 1);
+  for (int64_t p = 0; p < pages; p++) {
+    const float share = 1.0f + often[p] / popular;
+    total[p] = may[p] ? (float)(1e-6 * ((double)share + 1e-3 * newness[p])) : 0.0f;
+  }
+  for (int64_t s = 0; s < sources; s++) {
+    /* What it says of all pages, and of those that count: which, how many. What comes again is put aside
+       while the others get their places. */
+    const float *value, *counted = shown;
+    const int32_t *of = NULL;
+    int64_t d = 0, n = pages;
+    while (d < planes && dense[d] != s) d++;
+    if (d < planes) {
+      value = given[d] + b * pages;
+      for (int64_t p = 0; p < pages; p++) shown[p] = counts[p] ? value[p] : 0.0f;
+    } else {
+      int64_t l = 0;
+      while (plane[l * 4 + 2] != s && plane[l * 4 + 3] != s) l++;
+      const int whole = plane[l * 4 + 2] == s;
+      float *to = summed + l * stride;
+      n = add_lists(
+          past, whole ? history_weight : latest_weight, whole || latest > length ? length : latest, index, listed,
+          entries, bound[l], bound[l + 1], may, sum, touched);
+      memset(to, 0, (size_t)pages * sizeof(float));
+      for (int64_t i = 0; i < n; i++) {
+        const int32_t p = touched.page[i];
+        to[p] = touched.value[i];
+        touched.value[i] = counts[p] ? to[p] : 0;
+      }
+      value = to, counted = touched.value, of = touched.page;
+    }
+    best[s * batch->size + b] = largest_of(counted, n);
+    int32_t *of_back = back_rank + s * pages, *in_list = proposed + s * longest;
+    named[s] = best_pages(counted, of, n, quota[s], sorted, key, in_list);
+    for (int64_t i = 0; i < named[s]; i++) total[in_list[i]] += 1.0f / (60.0f + (float)i);
+    for (int64_t i = 0; i < backs; i++) {
+      const float own = value[again[i]];
+      const int64_t at = own > 0 ? place_of(own, again[i], value, in_list, named[s]) : quota[s];
+      of_back[i] = (int32_t)at;
+      if (at < quota[s]) total[again[i]] += 1.0f / (60.0f + (float)at);
+    }
+  }
+
+  for (int64_t i = 0; i < backs; i++) {
+    back_total[i] = total[again[i]];
+    total[again[i]] = 0;
+  }
+  const int64_t united = best_pages(total, NULL, pages, most, sorted, key, chosen);
+  for (int64_t i = 0; i < united; i++) stays[chosen[i]] = 1;
+  for (int64_t i = 0; i < backs; i++)
+    stays[again[i]] |= place_of(back_total[i], again[i], total, chosen, united) < most;
+  for (int64_t i = 0; i < backs; i++) total[again[i]] = back_total[i];
+  memset(number, -1, (size_t)pages * sizeof(int32_t));
+  memcpy(stay, stays, (size_t)pages);
+  EACH_MARKED(p, stay, pages) {
+    number[p] = (int32_t)found;
+    row[found] = (int32_t)b, page[found] = (int32_t)p, source[found] = -1, fused[found] = total[p];
+    found++;
+  }
+  for (int64_t s = 0; s < sources; s++) {
+    int32_t *of_source = rank + s * room;
+    for (int64_t i = first; i < found; i++) of_source[i] = (int32_t)quota[s];
+    for (int64_t i = 0; i < named[s]; i++) {
+      const int32_t at = number[proposed[s * longest + i]];
+      if (at >= 0) of_source[at] = (int32_t)i;
+    }
+    for (int64_t i = 0; i < backs; i++)
+      if (number[again[i]] >= 0) of_source[number[again[i]]] = back_rank[s * pages + i];
+  }
+  int32_t *least = sorted.page;
+  for (int64_t i = first; i < found; i++) least[i - first] = INT32_MAX;
+  for (int64_t s = 0; s < sources; s++) {
+    const int32_t *of_source = rank + s * room, end = (int32_t)quota[s];
+    for (int64_t i = first; i < found; i++) {
+      const int32_t at = of_source[i], before = least[i - first], better = at < end && at < before;
+      least[i - first] = better ? at : before;
+      source[i] = better ? (int32_t)s : source[i];
+    }
+  }
+
+  /* What is said of the candidates: all of them may be shown, so that given planes need no mask. */
+  for (int64_t d = 0; d < planes; d++) {
+    const float *from = given[d] + b * pages;
+    float *to = said + dense[d] * room;
+    for (int64_t i = first; i < found; i++) to[i] = from[page[i]];
+    if (dense[d] < sources) continue;
+    for (int64_t p = 0; p < pages; p++) shown[p] = counts[p] ? from[p] : 0.0f;
+    best[dense[d] * batch->size + b] = largest_of(shown, pages);
+  }
+  for (int64_t l = 0; l < lists; l++) {
+    for (int64_t which = 0; which < 4; which++) {
+      const int64_t q = plane[l * 4 + which];
+      if (q < 0) continue;
+      float *to = said + q * room, largest = 0;
+      if (q < sources) {
+        for (int64_t i = first; i < found; i++) to[i] = summed[l * stride + page[i]];
+        continue;
+      }
+      for (int64_t i = first; i < found; i++) to[i] = 0;
+      if (which >= 2) {
+        const int64_t n = add_lists(
+            past, which == 2 ? history_weight : latest_weight, which == 2 || latest > length ? length : latest,
+            index, listed, entries, bound[l], bound[l + 1], may, sum, touched);
+        for (int64_t i = 0; i < n; i++) {
+          const int32_t p = touched.page[i], at = number[p];
+          if (at >= 0) to[at] = touched.value[i];
+          touched.value[i] = counts[p] ? touched.value[i] : 0;
+        }
+        largest = largest_of(touched.value, n);
+      } else if (which < length && past[which] >= 0) {
+        const int64_t at = past[which] * entries;
+        for (int64_t e = at + bound[l]; e < at + bound[l + 1]; e++) {
+          const int32_t p = index[e];
+          if (listed[e] == 0 || !may[p]) continue;
+          if (counts[p]) largest = larger_of(listed[e], largest);
+          if (number[p] >= 0) to[number[p]] = listed[e];
+        }
+      }
+      best[q * batch->size + b] = largest;
+    }
+  }
+  return found;
+}
+
+/* Moves what was found of a request in each of some rows of numbers of four bytes to where the one before it ends. */
+INLINE void move(void *numbers, int64_t rows, int64_t room, int64_t from, int64_t count, int64_t to) {
+  uint32_t *row = numbers;
+  for (int64_t i = 0; i < rows; i++, row += room) memmove(row + to, row + from, (size_t)count * sizeof *row);
 }
 
 /* The first stage of requests: see retrieval.Retriever.shortlist, whose numbers these are, bit by bit.
    Returns the number of candidates of all requests. */
-WIDEST int64_t shortlist(
-    int64_t batch, int64_t pages, int64_t sources,
+int64_t shortlist(
+    int64_t size, int64_t pages, int64_t sources, int64_t scores,
     int64_t lists, const int64_t *bound, /* (lists + 1), columns of the next two */
     const int32_t *index, const float *listed, /* (pages + 1, bound[lists]) */
     const int64_t *plane,                      /* (lists, 4): scores of the last page, the one before, the history
                                                   and the latest pages; -1 for none */
-    int64_t length, const int32_t *history,    /* (batch, length), -1 pads */
+    int64_t length, const int32_t *history,    /* (size, length), -1 pads */
     const float *history_weight, int64_t latest, const float *latest_weight,
     int64_t planes, const int64_t *dense, /* (planes), scores that are given */
-    const float *const *given,            /* (planes) of (batch, pages) */
-    const float *opened,                  /* (batch, pages) */
+    const float *const *given,            /* (planes) of (size, pages) */
+    const float *opened,                  /* (size, pages) */
     const double *newness,                /* (pages) */
-    const uint8_t *allowed,               /* (batch, pages) */
+    const uint8_t *allowed,               /* (size, pages) */
     const int64_t *quota,                 /* (sources) */
     int64_t most,                         /* candidates of a request, beside those that are kept already */
-    uint8_t *kept,                        /* (batch, pages), in and work */
-    const int64_t *back_bound, const int32_t *back, /* (batch + 1), pages that take no place from others */
-    int64_t room,                         /* columns of what follows */
+    uint8_t *kept,                        /* (size, pages), in and work */
+    const int64_t *back_bound, const int32_t *back, /* (size + 1), pages that take no place from others */
+    int64_t room,                         /* columns of what follows: as many as all requests may have */
     int32_t *row, int32_t *page, int32_t *source, float *fused, int32_t *rank, /* (room), rank (sources, room) */
-    float *said, float *best,             /* (scores, room), (scores, batch) */
-    char *work) { /* shortlist_work(...) bytes */
-  const int64_t entries = bound[lists], stride = plane_of(pages);
-  int64_t longest = most, found = 0;
-  for (int64_t s = 0; s < sources; s++) longest = quota[s] > longest ? quota[s] : longest;
-  /* Planes: what the fused scores are, what a given source says, what each other source says. */
-  float *total = (float *)work, *shown = total + stride;
-  float *back_total = shown + stride, *summed = back_total + stride;
-  double *sum = (double *)(summed + lists * stride);
-  int64_t *key = (int64_t *)(sum + stride), *named = key + pages;
-  float *touched_value = (float *)(named + sources), *sorted_value = touched_value + pages + LANES;
-  int32_t *touched_page = (int32_t *)(sorted_value + pages + LANES), *sorted_page = touched_page + pages + LANES;
-  int32_t *number = sorted_page + pages + LANES, *proposed = number + pages;
-  int32_t *chosen = proposed + sources * longest, *back_rank = chosen + longest;
-  uint8_t *counts = (uint8_t *)(back_rank + sources * pages), *touched_mark = counts + pages + 8;
-  uint8_t *sorted_mark = touched_mark + pages + 8, *stay = sorted_mark + pages + 8;
-  /* What lists say, and what is sorted. */
-  const struct pairs touched = {touched_value, touched_page, touched_mark};
-  const struct pairs sorted = {sorted_value, sorted_page, sorted_mark};
-  memset(touched_mark, 0, (size_t)pages);
-  memset(sum, 0, (size_t)pages * sizeof(double));
-  memset(stay + pages, 0, 8);
-  for (int64_t b = 0; b < batch; b++) {
-    const uint8_t *may = allowed + b * pages;
-    const int32_t *past = history + b * length;
-    const float *often = opened + b * pages;
-    uint8_t *stays = kept + b * pages;
-    const int32_t *again = back + back_bound[b];
-    const int64_t backs = back_bound[b + 1] - back_bound[b];
-    memcpy(counts, may, (size_t)pages);
-    for (int64_t i = 0; i < backs; i++) counts[again[i]] = 0;
-    const float popular = larger_of(largest_of(often, pages), 1);
-    for (int64_t p = 0; p < pages; p++) {
-      const float share = 1.0f + often[p] / popular;
-      total[p] = may[p] ? (float)(1e-6 * ((double)share + 1e-3 * newness[p])) : 0.0f;
-    }
-    for (int64_t s = 0; s < sources; s++) {
-      /* What it says of all pages, and of those that count: which, how many. What comes again is put aside
-         while the others get their places. */
-      const float *value, *counted = shown;
-      const int32_t *of = NULL;
-      int64_t d = 0, n = pages;
-      while (d < planes && dense[d] != s) d++;
-      if (d < planes) {
-        value = given[d] + b * pages;
-        for (int64_t p = 0; p < pages; p++) shown[p] = counts[p] ? value[p] : 0.0f;
-      } else {
-        int64_t l = 0;
-        while (plane[l * 4 + 2] != s && plane[l * 4 + 3] != s) l++;
-        const int whole = plane[l * 4 + 2] == s;
-        float *to = summed + l * stride;
-        n = add_lists(
-            past, whole ? history_weight : latest_weight, whole || latest > length ? length : latest, index, listed,
-            entries, bound[l], bound[l + 1], may, sum, touched);
-        memset(to, 0, (size_t)pages * sizeof(float));
-        for (int64_t i = 0; i < n; i++) {
-          const int32_t p = touched.page[i];
-          to[p] = touched.value[i];
-          touched.value[i] = counts[p] ? to[p] : 0;
-        }
-        value = to, counted = touched.value, of = touched.page;
-      }
-      best[s * batch + b] = largest_of(counted, n);
-      int32_t *of_back = back_rank + s * pages, *in_list = proposed + s * longest;
-      named[s] = best_pages(counted, of, n, quota[s], sorted, key, in_list);
-      for (int64_t i = 0; i < named[s]; i++) total[in_list[i]] += 1.0f / (60.0f + (float)i);
-      for (int64_t i = 0; i < backs; i++) {
-        const float own = value[again[i]];
-        const int64_t at = own > 0 ? place_of(own, again[i], value, in_list, named[s]) : quota[s];
-        of_back[i] = (int32_t)at;
-        if (at < quota[s]) total[again[i]] += 1.0f / (60.0f + (float)at);
-      }
-    }
-
-    for (int64_t i = 0; i < backs; i++) {
-      back_total[i] = total[again[i]];
-      total[again[i]] = 0;
-    }
-    const int64_t united = best_pages(total, NULL, pages, most, sorted, key, chosen), first = found;
-    for (int64_t i = 0; i < united; i++) stays[chosen[i]] = 1;
-    for (int64_t i = 0; i < backs; i++)
-      stays[again[i]] |= place_of(back_total[i], again[i], total, chosen, united) < most;
-    for (int64_t i = 0; i < backs; i++) total[again[i]] = back_total[i];
-    memset(number, -1, (size_t)pages * sizeof(int32_t));
-    memcpy(stay, stays, (size_t)pages);
-    EACH_MARKED(p, stay, pages) {
-      number[p] = (int32_t)found;
-      row[found] = (int32_t)b, page[found] = (int32_t)p, source[found] = -1, fused[found] = total[p];
-      found++;
-    }
-    for (int64_t s = 0; s < sources; s++) {
-      int32_t *of_source = rank + s * room;
-      for (int64_t i = first; i < found; i++) of_source[i] = (int32_t)quota[s];
-      for (int64_t i = 0; i < named[s]; i++) {
-        const int32_t at = number[proposed[s * longest + i]];
-        if (at >= 0) of_source[at] = (int32_t)i;
-      }
-      for (int64_t i = 0; i < backs; i++)
-        if (number[again[i]] >= 0) of_source[number[again[i]]] = back_rank[s * pages + i];
-    }
-    int32_t *least = sorted.page;
-    for (int64_t i = first; i < found; i++) least[i - first] = INT32_MAX;
-    for (int64_t s = 0; s < sources; s++) {
-      const int32_t *of_source = rank + s * room, end = (int32_t)quota[s];
-      for (int64_t i = first; i < found; i++) {
-        const int32_t at = of_source[i], before = least[i - first], better = at < end && at < before;
-        least[i - first] = better ? at : before;
-        source[i] = better ? (int32_t)s : source[i];
-      }
-    }
-
-    /* What is said of the candidates: all of them may be shown, so that given planes need no mask. */
-    for (int64_t d = 0; d < planes; d++) {
-      const float *from = given[d] + b * pages;
-      float *to = said + dense[d] * room;
-      for (int64_t i = first; i < found; i++) to[i] = from[page[i]];
-      if (dense[d] < sources) continue;
-      for (int64_t p = 0; p < pages; p++) shown[p] = counts[p] ? from[p] : 0.0f;
-      best[dense[d] * batch + b] = largest_of(shown, pages);
-    }
-    for (int64_t l = 0; l < lists; l++) {
-      for (int64_t which = 0; which < 4; which++) {
-        const int64_t q = plane[l * 4 + which];
-        if (q < 0) continue;
-        float *to = said + q * room, largest = 0;
-        if (q < sources) {
-          for (int64_t i = first; i < found; i++) to[i] = summed[l * stride + page[i]];
-          continue;
-        }
-        for (int64_t i = first; i < found; i++) to[i] = 0;
-        if (which >= 2) {
-          const int64_t n = add_lists(
-              past, which == 2 ? history_weight : latest_weight, which == 2 || latest > length ? length : latest,
-              index, listed, entries, bound[l], bound[l + 1], may, sum, touched);
-          for (int64_t i = 0; i < n; i++) {
-            const int32_t p = touched.page[i], at = number[p];
-            if (at >= 0) to[at] = touched.value[i];
-            touched.value[i] = counts[p] ? touched.value[i] : 0;
-          }
-          largest = largest_of(touched.value, n);
-        } else if (which < length && past[which] >= 0) {
-          const int64_t at = past[which] * entries;
-          for (int64_t e = at + bound[l]; e < at + bound[l + 1]; e++) {
-            const int32_t p = index[e];
-            if (listed[e] == 0 || !may[p]) continue;
-            if (counts[p]) largest = larger_of(listed[e], largest);
-            if (number[p] >= 0) to[number[p]] = listed[e];
-          }
-        }
-        best[q * batch + b] = largest;
-      }
-    }
+    float *said, float *best,             /* (scores, room), (scores, size) */
+    int64_t *begin, int64_t *end,         /* (size), (size), work */
+    int64_t threads, char *work) {        /* (threads, shortlist_work(...)) bytes */
+  const struct batch batch = {
+      pages, sources, scores,  lists,   bound,     index, listed, plane, length,     history, history_weight,
+      latest, latest_weight,   planes,  dense,     given, opened, newness, allowed,  quota,   most,
+      kept,  back_bound, back, size,    room,      row,   page,   source, fused,     rank,    said, best};
+  const int64_t bytes = shortlist_work(pages, sources, lists, quota, most);
+  /* Each request has room of its own, whoever finds its candidates. */
+  for (int64_t b = 0, place = 0; b < size; b++) {
+    int64_t may = most + back_bound[b + 1] - back_bound[b];
+    for (int64_t p = 0; p < pages; p++) may += kept[b * pages + p];
+    begin[b] = place, place += may < pages ? may : pages;
+  }
+#pragma omp parallel num_threads((int)threads) if (size > 1)
+  {
+    const struct work own = work_of(&batch, work + THREAD * bytes);
+#pragma omp for schedule(dynamic)
+    for (int64_t b = 0; b < size; b++) end[b] = shortlist_of(&batch, b, begin[b], &own);
+  }
+  int64_t found = size ? end[0] : 0;
+  for (int64_t b = 1; b < size; b++) {
+    const int64_t from = begin[b], count = end[b] - from;
+    move(row, 1, room, from, count, found), move(page, 1, room, from, count, found);
+    move(source, 1, room, from, count, found), move(fused, 1, room, from, count, found);
+    move(rank, sources, room, from, count, found), move(said, scores, room, from, count, found);
+    found += count;
   }
   return found;
 }

@@ -6,7 +6,10 @@ from hypothesis import strategies as st
 from components.contract import kernels, ranking
 from components.contract.ranking import CLIP, _Network
 
-pytestmark = pytest.mark.skipif(kernels.library() is None, reason="the compiled loops are not built")
+pytestmark = [
+    pytest.mark.skipif(kernels.library() is None, reason="the compiled loops are not built"),
+    pytest.mark.usefixtures("threads"),
+]
 
 
 def weights(seed, *, fields, bins, values, vectors, hidden):
@@ -45,7 +48,8 @@ def weights(seed, *, fields, bins, values, vectors, hidden):
     bins=st.integers(1, 5),
     values=st.lists(st.integers(1, 6), min_size=1, max_size=4),
     vectors=st.integers(0, 5),
-    hidden=st.sampled_from([(), (3,), (17, 4)]),
+    # The last is as wide as the settings that ship.
+    hidden=st.sampled_from([(), (3,), (17, 4), (128,)]),
     usual=st.floats(0, 1),
 )
 def test_compiled_and_plain_give_the_same_logits(seed, count, fields, bins, values, vectors, hidden, usual):

@@ -39,6 +39,17 @@ def test_a_source_that_does_not_compile_is_an_error_and_leaves_nothing(tmp_path,
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["kernels.c"]
 
 
+@needs_compiler
+def test_a_compiler_without_threads_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(kernels, "_THREADS", ("-fno-such-option",))
+    library = kernels.build(tmp_path)
+    code = f"import ctypes; print(ctypes.CDLL({str(library)!r}).shortlist.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "shortlist\n"
+    needed = subprocess.run(["ldd", str(library)], capture_output=True, text=True, check=True).stdout
+    assert "gomp" not in needed
+
+
 def test_they_can_be_turned_off():
     code = "from components.contract.kernels import library; print(library())"
     done = subprocess.run(

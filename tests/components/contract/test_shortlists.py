@@ -10,7 +10,10 @@ from components.contract.sources import Neighbours, Vectors
 from components.contract.trends import TRENDS
 from tests.support.build import make_dataset, make_requests, mean_tower
 
-pytestmark = pytest.mark.skipif(kernels.library() is None, reason="the compiled loops are not built")
+pytestmark = [
+    pytest.mark.skipif(kernels.library() is None, reason="the compiled loops are not built"),
+    pytest.mark.usefixtures("threads"),
+]
 
 # What the tests of whole shortlists are asked with.
 SIZES = {
