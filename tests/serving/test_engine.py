@@ -219,7 +219,7 @@ class Failing:
 
 def test_without_the_ranker_the_sources_answer(engine, monkeypatch):
     monkeypatch.setattr(engine._score, "_ranker", Failing())
-    answer = ask(engine, engine.examples()[0])
+    answer = ask(engine, at_ease(engine))
     assert answer["fallback"] == BLENDED
     scores = [item["score"] for item in answer["items"]]
     assert len(scores) == 10
