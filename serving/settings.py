@@ -48,9 +48,7 @@ class ServingSettings(BaseSettings):
         validation_alias=_RANKER,
         description="numpy, or tensorflow: the release's SavedModel, on a GPU where there is one",
     )
-    threads: int = Field(
-        2, ge=1, le=64, description="Cores that the compiled loops of requests answered together may use"
-    )
+    threads: int = Field(2, ge=1, le=64, description="Cores that the compiled loops may share")
     follow_ms: float = Field(20, gt=0, description="How often the store is asked for new events")
     drain_seconds: float = Field(
         300, ge=0, description="How often an embedded store is drained to HOME/feedback; 0: never"

@@ -133,8 +133,11 @@ class CompiledShortlist:
             Rows, ascending, and pages that are allowed and take no place from others.
         """
         batch = len(history)
-        room = min(batch * self._most + int(np.count_nonzero(kept)) + len(back[0]), kept.size)
         back_bound = back[0].searchsorted(np.arange(batch + 1))
+        # Each request has room of its own, whichever thread finds its candidates.
+        named = kept.view(np.uint8).sum(axis=1, dtype=np.int64) + np.diff(back_bound)
+        begin = np.concatenate(([0], np.minimum(self._most + named, self._pages).cumsum()))
+        room = int(begin[-1])
         back_page = np.ascontiguousarray(back[1], np.int32)
         planes = [np.ascontiguousarray(plane, np.float32) for plane in given]
         addresses = np.array([address(plane) for plane in planes], np.uint64)
@@ -142,7 +145,7 @@ class CompiledShortlist:
         whole = np.empty((3 + self._sources, room), np.int32)
         numbers = np.empty((1 + self._scores, room), np.float32)
         best = np.empty((self._scores, batch), np.float32)
-        places = np.empty((2, batch), np.int64)
+        end = np.empty(batch, np.int64)
         row, page, source, *_ = whole
         many = max(1, min(threads(), batch))
         found = self._shortlist(
@@ -173,8 +176,8 @@ class CompiledShortlist:
             whole[3:],
             numbers[1:],
             best,
-            places[0],
-            places[1],
+            begin,
+            end,
             many,
             scratch(many * self._work),
         )

@@ -453,19 +453,13 @@ int64_t shortlist(
     int64_t room,                         /* columns of what follows: as many as all requests may have */
     int32_t *row, int32_t *page, int32_t *source, float *fused, int32_t *rank, /* (room), rank (sources, room) */
     float *said, float *best,             /* (scores, room), (scores, size) */
-    int64_t *begin, int64_t *end,         /* (size), (size), work */
+    const int64_t *begin, int64_t *end,   /* (size): where each request has room in them, and work */
     int64_t threads, char *work) {        /* (threads, shortlist_work(...)) bytes */
   const struct batch batch = {
       pages, sources, scores,  lists,   bound,     index, listed, plane, length,     history, history_weight,
       latest, latest_weight,   planes,  dense,     given, opened, newness, allowed,  quota,   most,
       kept,  back_bound, back, size,    room,      row,   page,   source, fused,     rank,    said, best};
   const int64_t bytes = shortlist_work(pages, sources, lists, quota, most);
-  /* Each request has room of its own, whoever finds its candidates. */
-  for (int64_t b = 0, place = 0; b < size; b++) {
-    int64_t may = most + back_bound[b + 1] - back_bound[b];
-    for (int64_t p = 0; p < pages; p++) may += kept[b * pages + p];
-    begin[b] = place, place += may < pages ? may : pages;
-  }
 #pragma omp parallel num_threads((int)threads) if (size > 1)
   {
     const struct work own = work_of(&batch, work + THREAD * bytes);
